@@ -1,0 +1,71 @@
+//! Where everything lies in the guest. Guest-physical equals guest-virtual: the guest runs in
+//! identity-mapped long mode.
+//!
+//! ```text
+//!  0x0000_0000  the null page, mapped, never used
+//!  0x0000_1000  GDT
+//!  0x0000_2000  IDT                       256 gates of 16 bytes
+//!  0x0000_3000  TSS
+//!  0x0000_4000  PML4, PDPT, page directory (one page each; 2 MiB pages)
+//!  0x0000_8000  exception handlers        written by `guest_payloads::handlers`
+//!  0x0001_0000  exception log             read by the host
+//!  0x0002_0000  results                   time stamps of the section
+//!  0x0002_1000  save area                 what the read halves of a switch store
+//!  0x0002_2000  watched bytes             what armed breakpoints point at; nobody touches them
+//!  0x0003_0000  stack                     grows down from 0x0004_0000
+//!  0x0010_0000  code
+//!  0x0040_0000  end of memory
+//! ```
+
+/// Bytes of guest memory.
+pub const MEMORY_SIZE: u64 = 0x40_0000;
+/// Bytes in a page, as the section's pre-touching counts them.
+pub const PAGE_SIZE: u64 = 0x1000;
+/// Global descriptor table.
+pub const GDT: u64 = 0x1000;
+/// Interrupt descriptor table: 256 long-mode gates.
+pub const IDT: u64 = 0x2000;
+/// Task state segment.
+pub const TSS: u64 = 0x3000;
+/// Top page table; the PDPT and one page directory follow, a page each.
+pub const PML4: u64 = 0x4000;
+/// Page-directory-pointer table.
+pub const PDPT: u64 = 0x5000;
+/// Page directory, of 2 MiB pages.
+pub const PAGE_DIRECTORY: u64 = 0x6000;
+/// Exception handler stubs.
+pub const HANDLERS: u64 = 0x8000;
+/// The exception log: a [`crate::log::Header`], then its entries.
+pub const LOG: u64 = 0x1_0000;
+/// End of the exception log.
+pub const LOG_END: u64 = 0x2_0000;
+/// Time stamp at the section's first instruction, a `u64`.
+pub const TSC_BEGIN: u64 = 0x2_0000;
+/// Time stamp at the section's last instruction, a `u64`.
+pub const TSC_END: u64 = 0x2_0008;
+/// Where the save half of a switch puts what it read: six `u64`.
+pub const SAVE_AREA: u64 = 0x2_1000;
+/// Four `u64` that armed breakpoints watch. Nothing in a measured section touches this page.
+pub const WATCHED: u64 = 0x2_2000;
+/// Lowest byte of the stack.
+pub const STACK_BOTTOM: u64 = 0x3_0000;
+/// Initial stack pointer.
+pub const STACK_TOP: u64 = 0x4_0000;
+/// First instruction of a payload.
+pub const CODE: u64 = 0x10_0000;
+/// Bytes a payload's code may take.
+pub const CODE_SIZE: u64 = MEMORY_SIZE - CODE;
+
+/// I/O ports by which the guest speaks to the VMM. All OUTs of one byte; none belongs to a device.
+pub mod port {
+    /// The measured section begins after this OUT.
+    pub const BEGIN: u8 = 0xe0;
+    /// The measured section ends with this OUT.
+    pub const END: u8 = 0xe1;
+    /// The interposed exit to userspace.
+    pub const INTERPOSED: u8 = 0xe2;
+    /// An exception the guest cannot go on from has been logged.
+    pub const FATAL_EXCEPTION: u8 = 0xe3;
+    /// The payload has nothing left to do.
+    pub const DONE: u8 = 0xe4;
+}
