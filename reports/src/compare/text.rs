@@ -1,0 +1,171 @@
+//! A comparison for people.
+
+use super::{Change, Comparison, Difference, Side};
+use crate::record::{Metric, Name, Status, Subject, Target};
+use crate::table::{Align, Grid, NOTHING, Style, Tone, paragraph};
+use std::fmt::Write;
+
+const COLUMNS: [(&str, Align); 6] = [
+    ("", Align::Left),
+    ("cell", Align::Left),
+    ("metric", Align::Left),
+    ("before", Align::Right),
+    ("after", Align::Right),
+    ("difference", Align::Right),
+];
+
+impl Comparison {
+    /// The comparison as text: what was compared, the rows that differ, the verdict. At most
+    /// [`WIDTH`](crate::table::WIDTH) columns wide.
+    pub fn render(&self, style: Style) -> String {
+        let mut text = String::new();
+        for (side, subjects) in [("BEFORE", &self.before), ("AFTER ", &self.after)] {
+            text.push_str(&paragraph(style, &format!("{side}  {}", list(subjects)), Tone::Normal));
+        }
+        for group in self.differences.chunk_by(|a, b| heading(a) == heading(b)) {
+            text.push('\n');
+            text.push_str(&self.group(style, group));
+        }
+        text.push('\n');
+        let tone = if self.is_regression() { Tone::Bad } else { Tone::Good };
+        text.push_str(&paragraph(style, &self.summary(), tone));
+        text
+    }
+
+    fn group(&self, style: Style, group: &[Difference]) -> String {
+        let (subject, target, suite) = heading(&group[0]);
+        let title = match self.before.len() + self.after.len() {
+            0..=2 => format!("{target}, suite {suite}"),
+            _ => format!("{subject} · {target}, suite {suite}"),
+        };
+        let mut text = paragraph(style, &title, Tone::Strong);
+        let mut grid = Grid::new(style, &COLUMNS);
+        for difference in group {
+            difference.add_to(&mut grid);
+        }
+        text.push_str(&grid.render());
+        for difference in group {
+            if let Some(reason) = difference.reason() {
+                let key = &difference.key;
+                let line = format!("{} of {}: {reason}", key.metric, key.cell);
+                text.push_str(&paragraph(style, &line, Tone::Normal));
+            }
+        }
+        text
+    }
+
+    /// One sentence: how many rows came out how.
+    pub fn summary(&self) -> String {
+        let count = |is: fn(&Change) -> bool| {
+            self.differences.iter().filter(|difference| is(&difference.change)).count()
+        };
+        let parts = [
+            (count(|change| matches!(change, Change::Changed { .. })), "changed"),
+            (
+                count(|change| matches!(change, Change::Determinism { .. })),
+                "deterministic on one side only",
+            ),
+            (count(|change| matches!(change, Change::Missing { .. })), "missing in AFTER"),
+            (count(|change| matches!(change, Change::New { .. })), "new in AFTER"),
+            (self.noisy, "not compared yet (noisy)"),
+        ];
+        let mut sentence = format!("Rows: {} equal", self.same);
+        for (count, what) in parts.into_iter().filter(|(count, _)| *count != 0) {
+            let _ = write!(sentence, ", {count} {what}"); // a String takes everything
+        }
+        sentence.push('.');
+        sentence
+    }
+}
+
+fn list(subjects: &[Subject]) -> String {
+    match subjects {
+        [] => "no rows".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn heading(difference: &Difference) -> (&Subject, &Target, &Name) {
+    (&difference.subject, &difference.key.target, &difference.key.cell.suite)
+}
+
+impl Difference {
+    fn add_to(&self, grid: &mut Grid) {
+        let (what, tone) = match &self.change {
+            Change::Changed { .. } => ("changed", Tone::Bad),
+            Change::Determinism { .. } => ("exact on one side", Tone::Bad),
+            Change::Missing { .. } => ("missing", Tone::Bad),
+            Change::New { .. } => ("new", Tone::Normal),
+        };
+        let (before, after) = self.change.sides();
+        let metric = &self.key.metric;
+        let texts = [
+            self.key.cell.within_suite(),
+            format!("{metric} ({})", self.key.source),
+            side_text(metric, before),
+            side_text(metric, after),
+            difference_text(before, after),
+        ];
+        let cells = texts.iter().map(|text| (text.as_str(), Tone::Normal));
+        grid.row(std::iter::once((what, tone)).chain(cells));
+    }
+
+    /// Why AFTER is not ok, if it is not.
+    fn reason(&self) -> Option<String> {
+        let (_, after) = self.change.sides();
+        let after = after?;
+        (after.status != Status::Ok && self.key.metric != Metric::Verdict)
+            .then(|| format!("{}: {}", after.status, after.reason))
+    }
+}
+
+impl Change {
+    /// BEFORE and AFTER.
+    pub const fn sides(&self) -> (Option<&Side>, Option<&Side>) {
+        match self {
+            Self::Changed { before, after } | Self::Determinism { before, after } => {
+                (Some(before), Some(after))
+            }
+            Self::Missing { before } => (Some(before), None),
+            Self::New { after } => (None, Some(after)),
+        }
+    }
+}
+
+fn side_text(metric: &Metric, side: Option<&Side>) -> String {
+    let Some(side) = side else {
+        return NOTHING.to_owned();
+    };
+    let noise = if side.deterministic { "" } else { " (noisy)" };
+    let value = match (metric, side.value) {
+        (Metric::Verdict, _) => side.reason.clone(),
+        (_, Some(value)) => value.to_string(),
+        (_, None) => String::new(),
+    };
+    let status = match side.status {
+        Status::Ok if !value.is_empty() => "",
+        status => status.as_str(),
+    };
+    format!("{value} {status}{noise}").trim().to_owned()
+}
+
+fn difference_text(before: Option<&Side>, after: Option<&Side>) -> String {
+    let numbers = before.zip(after).and_then(|(before, after)| {
+        (before.unit == after.unit)
+            .then(|| before.value.zip(after.value))
+            .flatten()
+            .filter(|(before, after)| before != after)
+    });
+    let Some((before, after)) = numbers else {
+        return NOTHING.to_owned();
+    };
+    // Counts are subtracted as integers: exact beyond 2^53.
+    let difference = match (before.as_count(), after.as_count()) {
+        (Some(before), Some(after)) => format!("{:+}", i128::from(after) - i128::from(before)),
+        _ => format!("{:+}", after.as_f64() - before.as_f64()),
+    };
+    match before.as_f64() {
+        0.0 => difference,
+        base => format!("{difference} ({:+.2} %)", 100.0 * (after.as_f64() / base - 1.0)),
+    }
+}

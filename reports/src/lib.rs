@@ -1,0 +1,22 @@
+//! What was measured, on disk and on the terminal.
+//!
+//! One row per metric ([`Record`]), kept in a run directory ([`store`]), read back strictly
+//! ([`read`](mod@read)), held against another run ([`compare`](mod@compare)) and shown
+//! ([`table`]). Nothing here knows what is measured, or how: vendors, policies and exit kinds are
+//! words in columns.
+
+pub mod compare;
+pub mod read;
+pub mod record;
+pub mod statistics;
+pub mod store;
+pub mod table;
+
+pub use compare::{Comparison, compare};
+pub use read::{ReadError, Reader, open, read};
+pub use record::{
+    Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,
+    Subject, Target, Unit, Value, Vendor,
+};
+pub use store::{Emulator, Environment, RunDir, RunInfo, StoreError};
+pub use table::{Style, policy_table};

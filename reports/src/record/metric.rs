@@ -1,0 +1,121 @@
+//! What a row measures.
+
+use super::{Name, Unexpected, Unit};
+use std::fmt;
+use std::str::FromStr;
+
+/// A metric. Counts are totals over the section, costs are per switch.
+///
+/// ```
+/// use reports::Metric;
+/// let metric: Metric = "exits:cpuid".parse().unwrap();
+/// assert!(matches!(metric, Metric::ExitsBy(_)));
+/// assert_eq!(metric.to_string(), "exits:cpuid");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// The verdict; its name stands in `reason`.
+    Verdict,
+    /// All exits.
+    Exits,
+    /// Exits for an access to a debug register.
+    DrExits,
+    /// Exits placed in the loop on purpose.
+    InterposedExits,
+    /// Exits that are not the guest's doing.
+    AsyncExits,
+    /// Exits for one reason, by the source's own word for it.
+    ExitsBy(Name),
+    /// Time-stamp ticks in the guest, per switch.
+    GuestCycles,
+    /// Instructions, guest and host together, per switch.
+    Instructions,
+    /// Cycles in the host, per switch.
+    HostCycles,
+    /// Nanoseconds per switch.
+    Ns,
+    /// The share of the guest's time that is lost, 0 to 1.
+    ShareLost,
+    /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
+    Fastpath(Name),
+    /// A correctness check; its status is the result.
+    Check(Name),
+}
+
+/// The metrics of one word.
+const PLAIN: [(&str, Metric); 10] = [
+    ("verdict", Metric::Verdict),
+    ("exits", Metric::Exits),
+    ("dr_exits", Metric::DrExits),
+    ("interposed_exits", Metric::InterposedExits),
+    ("async_exits", Metric::AsyncExits),
+    ("guest_cycles", Metric::GuestCycles),
+    ("instructions", Metric::Instructions),
+    ("host_cycles", Metric::HostCycles),
+    ("ns", Metric::Ns),
+    ("share_lost", Metric::ShareLost),
+];
+
+type WithName = (&'static str, fn(Name) -> Metric);
+
+/// The metrics of a word and a name.
+const NAMED: [WithName; 3] =
+    [("exits", Metric::ExitsBy), ("fastpath", Metric::Fastpath), ("check", Metric::Check)];
+
+impl Metric {
+    /// The unit such a metric usually has. (Time stamps of an emulated processor are instructions:
+    /// they are recorded as [`Metric::Instructions`].)
+    pub const fn unit(&self) -> Unit {
+        match self {
+            Self::Exits
+            | Self::DrExits
+            | Self::InterposedExits
+            | Self::AsyncExits
+            | Self::ExitsBy(_) => Unit::Exits,
+            Self::GuestCycles | Self::HostCycles => Unit::Cycles,
+            Self::Instructions => Unit::Instructions,
+            Self::Ns => Unit::Ns,
+            Self::ShareLost => Unit::Ratio,
+            Self::Verdict | Self::Fastpath(_) | Self::Check(_) => Unit::None,
+        }
+    }
+
+    /// Whether the result is no number, so that a row may be ok without a value.
+    pub const fn is_wordy(&self) -> bool {
+        matches!(self, Self::Verdict | Self::Check(_))
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExitsBy(name) => write!(f, "exits:{name}"),
+            Self::Fastpath(name) => write!(f, "fastpath:{name}"),
+            Self::Check(name) => write!(f, "check:{name}"),
+            plain => PLAIN
+                .iter()
+                .find(|(_, metric)| metric == plain)
+                .map_or(Err(fmt::Error), |(word, _)| f.pad(word)),
+        }
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Unexpected;
+
+    fn from_str(text: &str) -> Result<Self, Unexpected> {
+        if let Some((_, metric)) = PLAIN.iter().find(|(word, _)| *word == text) {
+            return Ok(metric.clone());
+        }
+        let named = text.split_once(':').and_then(|(word, name)| {
+            let (_, metric) = NAMED.iter().find(|(prefix, _)| *prefix == word)?;
+            Some(metric(name.parse().ok()?))
+        });
+        named.ok_or_else(|| {
+            let words: Vec<_> = PLAIN.iter().map(|(word, _)| *word).collect();
+            let expected =
+                format!("a metric ({}, exits:REASON, fastpath:KIND, check:NAME)", words.join(", "));
+            Unexpected::new(expected, text)
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! Which differences a comparison sees.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{cell, exits, record};
+use reports::compare::{Change, CompareError};
+use reports::{Comparison, Outcome, Policy, Record, Source, Style, Value, compare};
+
+fn compared(before: &[Record], after: &[Record]) -> Comparison {
+    try_compare(before, after).unwrap()
+}
+
+fn try_compare(before: &[Record], after: &[Record]) -> Result<Comparison, CompareError> {
+    compare(before.iter().cloned().map(Ok), after.iter().cloned().map(Ok))
+}
+
+fn noisy(mut record: Record) -> Record {
+    record.deterministic = false;
+    record
+}
+
+fn verdict(name: &str) -> Record {
+    let cell = cell("anchors", 0, "none", 0, Policy::Kernel);
+    record(&cell, "verdict", Source::None, Outcome::named(name))
+}
+
+#[track_caller]
+fn only(comparison: &Comparison) -> &Change {
+    assert_eq!(comparison.differences.len(), 1, "{comparison:?}");
+    &comparison.differences[0].change
+}
+
+#[test]
+fn equal_runs_of_two_kernels() {
+    let before = [exits("windows", 3), verdict("lazy: all anchors")];
+    let mut after = [exits("windows", 3), verdict("lazy: every anchor")];
+    for row in &mut after {
+        row.subject.kernel = "6.12.117".into();
+        row.run.run_id = common::name("other");
+    }
+    let comparison = compared(&before, &after);
+    assert_eq!((comparison.same, comparison.differences.len()), (2, 0));
+    assert!(!comparison.is_regression());
+}
+
+#[test]
+fn one_more_exit_is_a_change() {
+    let comparison = compared(&[exits("windows", u64::MAX - 1)], &[exits("windows", u64::MAX)]);
+    assert!(matches!(only(&comparison), Change::Changed { .. }));
+    assert!(comparison.is_regression());
+    assert!(comparison.render(Style::Plain).contains("+1 "));
+}
+
+#[test]
+fn a_status_is_compared_too() {
+    let mut failed = exits("windows", 3);
+    failed.status = reports::Status::Failed;
+    failed.reason = "Four were predicted.".into();
+    let comparison = compared(&[exits("windows", 3)], &[failed.clone()]);
+    assert!(matches!(only(&comparison), Change::Changed { .. }));
+    assert!(comparison.render(Style::Plain).contains("Four were predicted."));
+    // Noise does not explain a failure.
+    let comparison = compared(&[noisy(exits("windows", 9))], &[noisy(failed)]);
+    assert!(comparison.is_regression());
+}
+
+#[test]
+fn another_verdict_is_a_change() {
+    let comparison = compared(&[verdict("always")], &[verdict("lazy")]);
+    assert!(matches!(only(&comparison), Change::Changed { .. }));
+    let text = comparison.render(Style::Plain);
+    assert!(text.contains("always") && text.contains("lazy"), "{text}");
+}
+
+#[test]
+fn missing_fails_and_new_does_not() {
+    let comparison = compared(&[exits("windows", 3), exits("scan", 1)], &[exits("scan", 1)]);
+    assert!(matches!(only(&comparison), Change::Missing { .. }));
+    assert!(comparison.is_regression());
+    let comparison = compared(&[exits("scan", 1)], &[exits("windows", 3), exits("scan", 1)]);
+    assert!(matches!(only(&comparison), Change::New { .. }));
+    assert!(!comparison.is_regression());
+    assert!(compared(&[exits("scan", 1)], &[]).is_regression());
+    assert!(!compared(&[], &[exits("scan", 1)]).is_regression());
+}
+
+#[test]
+fn noisy_rows_are_counted() {
+    let comparison = compared(&[noisy(exits("windows", 3))], &[noisy(exits("windows", 9))]);
+    assert_eq!((comparison.noisy, comparison.same), (1, 0));
+    assert!(!comparison.is_regression());
+    assert!(comparison.summary().contains("1 not compared yet (noisy)"));
+}
+
+#[test]
+fn determinism_on_one_side_is_told() {
+    let comparison = compared(&[exits("windows", 3)], &[noisy(exits("windows", 3))]);
+    assert!(matches!(only(&comparison), Change::Determinism { .. }));
+    assert!(comparison.is_regression());
+    assert!(comparison.summary().contains("deterministic on one side only"));
+}
+
+#[test]
+fn duplicates_are_refused() {
+    let row = exits("windows", 3);
+    let twice = [row.clone(), row.clone()];
+    let one = [row];
+    for (before, after, side) in
+        [(&twice[..], &one[..], "BEFORE"), (&one, &twice, "AFTER"), (&[], &twice, "AFTER")]
+    {
+        let text = try_compare(before, after).unwrap_err().to_string();
+        assert!(text.starts_with(side) && text.contains("two rows"), "{text}");
+    }
+}
+
+#[test]
+fn several_kernels_are_joined_by_name() {
+    let mut other = exits("windows", 3);
+    other.subject.variant = "never".into();
+    let matrix = [exits("windows", 3), other.clone()];
+    assert_eq!(compared(&matrix, &matrix).same, 2);
+    let comparison = compared(&matrix, &matrix[1..]);
+    assert!(matches!(only(&comparison), Change::Missing { .. }));
+    assert_eq!(comparison.differences[0].subject.variant, "stock");
+    let error = try_compare(&[other], &matrix).unwrap_err();
+    assert!(matches!(error, CompareError::Several { .. }), "{error}");
+}
+
+#[test]
+fn a_side_that_cannot_be_read() {
+    let broken = reports::Reader::new("x\n".as_bytes(), "b.csv").unwrap_err();
+    let error = compare([Err(broken)], []).unwrap_err();
+    assert!(error.to_string().contains("b.csv"), "{error}");
+}
+
+#[test]
+fn the_text() {
+    let cell = cell("linux-hwbp-4", 10, "cpuid", 1, Policy::GuestDebug);
+    let cost = |value| {
+        let value = Value::real(value).unwrap();
+        record(&cell, "instructions", Source::Tsc, Outcome::ok(value))
+    };
+    let before = [verdict("lazy"), cost(3136.4375), exits("windows", 3), exits("scan", 1)];
+    let after = [verdict("never"), cost(3140.5), exits("n:5", 3), exits("scan", 1)];
+    let text = compared(&before, &after).render(Style::Plain);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(!text.contains('\u{1b}'));
+    assert_eq!(text, include_str!("golden/compare.txt"));
+}
