@@ -1,0 +1,182 @@
+//! Turns measurements into rows as they arrive.
+//!
+//! The cells that decide the verdict come first. Until they are there, rows wait; afterwards each
+//! measurement becomes rows at once, so that what is finished is on disk whatever happens next.
+
+use bench_vmm::exits::ExitClass;
+use guest_payloads::{CpuVendor, InterposedKind, Payload, Rearm};
+use reports::{Metric, Source};
+
+use crate::judge::{self, Evidence, Verdict};
+use crate::plan::{Cell, Role};
+use crate::protocol::{Batch, Measured, Pass};
+use crate::rows::{self, Context, Prediction, Rows};
+
+/// The state of one target's run.
+pub struct Assessment {
+    context: Context,
+    cells: Vec<Cell>,
+    measured: Vec<Passes>,
+    verdict: Option<Verdict>,
+    rearm: Vec<(InterposedKind, Rearm)>,
+    vendor: CpuVendor,
+}
+
+#[derive(Debug, Default)]
+struct Passes {
+    counted: Option<Result<Vec<Batch>, String>>,
+    costed: Option<Result<Vec<Batch>, String>>,
+}
+
+/// The class of exit an interposed instruction makes.
+pub fn class_of(kind: InterposedKind) -> ExitClass {
+    match kind {
+        InterposedKind::Cpuid => ExitClass::Cpuid,
+        InterposedKind::Hypercall => ExitClass::Hypercall,
+        InterposedKind::PioUser => ExitClass::Io,
+        InterposedKind::Rdmsr | InterposedKind::Wrmsr => ExitClass::Msr,
+    }
+}
+
+impl Assessment {
+    /// For a plan whose deciding cells stand before the cells they decide about.
+    pub fn new(context: Context, cells: Vec<Cell>, vendor: CpuVendor) -> Self {
+        let measured = cells.iter().map(|_| Passes::default()).collect();
+        Self { context, cells, measured, verdict: None, rearm: vec![], vendor }
+    }
+
+    /// The verdict, once there is one.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// What was found out about kinds of exits.
+    pub fn rearm(&self, kind: InterposedKind) -> Rearm {
+        let found = self.rearm.iter().find(|(known, _)| *known == kind);
+        found.map_or(Rearm::Yes, |(_, rearm)| *rearm)
+    }
+
+    /// Takes a finished pass over a cell; the rows that can be written now.
+    pub fn push(&mut self, measured: Measured) -> Rows {
+        let index = measured.cell as usize;
+        let Some(passes) = self.measured.get_mut(index) else { return Rows::default() };
+        let result = measured.error.map_or(Ok(measured.batches), Err);
+        match measured.pass {
+            Pass::Counted => passes.counted = Some(result),
+            Pass::Costed => passes.costed = Some(result),
+        }
+        if self.verdict.is_some() {
+            return self.rows(index, measured.pass);
+        }
+        let deciding = self.cells.iter().rposition(|cell| cell.role != Role::Cell).unwrap_or(0);
+        let all_there = self.measured[..=deciding].iter().all(|passes| passes.counted.is_some());
+        if all_there { self.decide() } else { Rows::default() }
+    }
+
+    /// Ends the run. What was not measured becomes failed rows with `reason`.
+    pub fn finish(&mut self, reason: &str) -> Rows {
+        let nothing_measured = self.measured.iter().all(|passes| passes.counted.is_none());
+        for passes in &mut self.measured {
+            passes.counted.get_or_insert_with(|| Err(reason.to_owned()));
+        }
+        let mut rows = Rows::default();
+        let undecided = self.verdict.is_none();
+        if undecided && nothing_measured {
+            self.verdict = Some(Verdict::Unresolved(reason.to_owned()));
+        }
+        if undecided {
+            rows.extend(self.decide());
+        }
+        for index in 0..self.cells.len() {
+            let costs = self.is_costed(index) && self.measured[index].costed.is_none();
+            if costs {
+                self.measured[index].costed = Some(Err(reason.to_owned()));
+                rows.extend(self.rows(index, Pass::Costed));
+            }
+        }
+        rows
+    }
+
+    /// Whether a cell has a second pass: probes are only counted.
+    pub fn is_costed(&self, index: usize) -> bool {
+        is_costed(&self.cells[index])
+    }
+
+    fn decide(&mut self) -> Rows {
+        let evidence: Vec<Evidence<'_>> =
+            self.cells.iter().zip(&self.measured).filter_map(evidence).collect();
+        let verdict = self.verdict.take().unwrap_or_else(|| judge::verdict(&evidence));
+        let mut rows = Rows::default();
+        let anchor = self.cells.iter().find(|cell| cell.role == Role::Anchor);
+        rows.records.extend(anchor.map(|anchor| self.context.verdict(anchor, &verdict)));
+        for (cell, batches) in &evidence {
+            if let Role::FastPathProbe(kind) = cell.role {
+                let found = batches
+                    .map_err(str::to_owned)
+                    .and_then(|batches| judge::fast_path(&verdict, cell, batches));
+                rows.records.push(self.context.fast_path(cell, kind, &found));
+                self.rearm.extend(found.ok().map(|rearm| (kind, rearm)));
+            }
+        }
+        self.verdict = Some(verdict);
+        for index in 0..self.cells.len() {
+            for pass in [Pass::Counted, Pass::Costed] {
+                rows.extend(self.rows(index, pass));
+            }
+        }
+        rows
+    }
+
+    /// The rows of one pass over one cell, if it was made.
+    fn rows(&self, index: usize, pass: Pass) -> Rows {
+        let (cell, passes) = (&self.cells[index], &self.measured[index]);
+        let Some(verdict) = &self.verdict else { return Rows::default() };
+        if matches!(cell.role, Role::FastPathProbe(_)) {
+            return Rows::default();
+        }
+        let rearm = cell.workload.interposed.map_or(Rearm::Yes, |i| self.rearm(i.kind));
+        match (pass, &passes.counted, &passes.costed) {
+            (Pass::Counted, Some(Ok(batches)), _) => {
+                let names = |kind| vec![class_of(kind).name().to_owned()];
+                rows::counted(&self.context, cell, batches, verdict, rearm, &names)
+            }
+            (Pass::Counted, Some(Err(reason)), _) => {
+                self.context.unmeasured(cell, Metric::DrExits, Source::Tracepoint, reason)
+            }
+            (Pass::Costed, counted, Some(Ok(batches))) => {
+                let prediction = Prediction::of(cell, verdict, rearm);
+                let total = prediction
+                    .map(|prediction| prediction.exits.total())
+                    .or_else(|| counted.as_ref()?.as_ref().ok().and_then(|b| undisturbed_total(b)));
+                let instructions = Payload::assemble(&cell.workload, self.vendor)
+                    .map_or(0, |payload| payload.instructions);
+                rows::costed(&self.context, cell, batches, prediction, total, instructions)
+            }
+            (Pass::Costed, _, Some(Err(reason))) => {
+                let (metric, source) = rows::cost(self.context.clock);
+                self.context.unmeasured(cell, metric, source, reason)
+            }
+            (_, _, None) | (Pass::Counted, None, _) => Rows::default(),
+        }
+    }
+}
+
+/// Whether a cell has a second pass.
+pub fn is_costed(cell: &Cell) -> bool {
+    match cell.role {
+        Role::Anchor | Role::Cell => true,
+        Role::FastPathProbe(_) | Role::EmulationProbe => false,
+    }
+}
+
+fn evidence<'a>((cell, passes): (&'a Cell, &'a Passes)) -> Option<Evidence<'a>> {
+    let counted = passes.counted.as_ref()?;
+    Some((cell, counted.as_deref().map_err(String::as_str)))
+}
+
+/// The total of the batches that nothing disturbed, where no model predicts it.
+fn undisturbed_total(batches: &[Batch]) -> Option<u64> {
+    let undisturbed =
+        |batch: &&Batch| batch.trace.as_ref().is_some_and(|trace| trace.asynchronous == 0);
+    batches.iter().find(undisturbed)?.exits
+}

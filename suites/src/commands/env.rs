@@ -1,0 +1,84 @@
+//! `drbench env`: what can be measured here, and why the rest cannot.
+
+use bench_vmm::Host;
+use drbench_lab::emulator::Machine;
+
+use crate::cli::EnvArgs;
+use crate::protocol::{Availability, Target};
+use crate::status::{Failure, Status};
+use crate::{environment, lab, measure};
+
+/// Prints what there is. It changes nothing and always succeeds: what is missing is told.
+pub fn env(args: &EnvArgs) -> Result<Status, Failure> {
+    println!("this host");
+    line("kernel", &environment::release());
+    line("processor", &environment::cpuinfo("model name").unwrap_or_else(|| "unknown".to_owned()));
+    match Host::open() {
+        Err(error) => line("KVM", &format!("no: {error}")),
+        Ok(host) => match measure::survey(&host) {
+            Ok(target) => kvm(&target),
+            Err(error) => line("KVM", &format!("no: {error}")),
+        },
+    }
+    println!("\nthe lab");
+    emulator(args);
+    let machines = lab::cpu_vendors(&[])?;
+    let cpus: Vec<_> = machines
+        .iter()
+        .map(|Machine { vendor, cpu, board, .. }| format!("{vendor} ({cpu} on {board}, QEMU)"))
+        .collect();
+    line("emulated CPUs", &cpus.join(", "));
+    match drbench_lab::cache::Cache::default_dir() {
+        Ok(dir) => line("cache", &dir.display().to_string()),
+        Err(error) => line("cache", &format!("no: {error}")),
+    }
+    println!("\n`drbench list kernels` names what the lab can boot.");
+    Ok(Status::Done)
+}
+
+fn kvm(target: &Target) {
+    line("KVM", &target.vendor);
+    for (name, counter) in [
+        ("exit totals", &target.statistics),
+        ("exits by reason", &target.trace),
+        ("hardware cycles", &target.pmu),
+    ] {
+        line(name, &availability(counter));
+    }
+    match target.tsc_khz {
+        Some(khz) => line("guest time stamps", &format!("{khz} kHz")),
+        None => line("guest time stamps", "KVM does not tell their frequency"),
+    }
+    line("hardware swaps DRs", auto_switch(target));
+}
+
+/// DebugSwap (SEV-ES) and TDX swap the debug registers in hardware, for protected guests only: told
+/// here, never a verdict.
+fn auto_switch(target: &Target) -> &'static str {
+    if target.module_parameters.iter().any(|parameter| parameter == "kvm_amd.debug_swap=Y") {
+        "for SEV-ES guests (kvm_amd.debug_swap=Y); drbench's guests are none"
+    } else {
+        "no"
+    }
+}
+
+fn emulator(args: &EnvArgs) {
+    match lab::emulator(args.qemu.as_deref()) {
+        Ok(qemu) => {
+            line("emulator", qemu.version_line());
+            line("", &qemu.program().display().to_string());
+        }
+        Err(failure) => line("emulator", &format!("no: {failure}")),
+    }
+}
+
+fn availability(counter: &Availability) -> String {
+    match counter {
+        Availability::Yes(how) => format!("yes: {how}"),
+        Availability::No(why) => format!("no: {why}"),
+    }
+}
+
+fn line(name: &str, text: &str) {
+    println!("  {name:<20}{text}");
+}

@@ -1,0 +1,7 @@
+//! One file per command.
+
+pub mod compare;
+pub mod env;
+pub mod list;
+pub mod payload;
+pub mod run;

@@ -1,0 +1,299 @@
+//! From counts to a verdict: pure functions over what was measured.
+//!
+//! With A = traced asynchronous exits of a batch, and a prediction for the policy in force, counts
+//! agree when
+//!
+//! - statistics total = traced total;
+//! - traced DR exits = prediction (`always`, `never`), or between prediction and prediction + A
+//!   (`lazy`: each asynchronous exit may have armed the intercepts once more);
+//! - traced total = predicted total + A + (traced DR − predicted DR).
+//!
+//! Batches with A = 0 must equal the prediction, and a cell needs [`Effort::NEEDED`] of them.
+
+use guest_payloads::{InterposedKind, Policy, PredictedExits, Rearm};
+
+use crate::plan::{Cell, Role, Session};
+use crate::protocol::{Batch, Effort, Trace};
+
+/// What the anchors say about a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every anchor fits this policy.
+    Policy {
+        /// Which.
+        policy: Policy,
+        /// Whether the tracepoint confirmed it; else it was found by subtraction from totals.
+        confirmed: bool,
+    },
+    /// The anchors fit no policy: for each, the first prediction that broke.
+    Unknown(Vec<String>),
+    /// Too few undisturbed batches, or an anchor that could not be measured.
+    Unresolved(String),
+}
+
+impl Verdict {
+    /// The policy, if it is known.
+    pub fn policy(&self) -> Option<Policy> {
+        match self {
+            Self::Policy { policy, .. } => Some(*policy),
+            Self::Unknown(_) | Self::Unresolved(_) => None,
+        }
+    }
+
+    /// The word in the column `reason` and on the terminal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Policy { policy, .. } => policy.name(),
+            Self::Unknown(_) => "unknown",
+            Self::Unresolved(_) => "unresolved",
+        }
+    }
+}
+
+/// The policy in force in a session, given the kernel's own.
+pub fn in_force(policy: Policy, session: Session) -> Policy {
+    match session {
+        Session::Kernel => policy,
+        Session::GuestDebug => policy.under_guest_debug(),
+    }
+}
+
+/// Why one batch cannot have come from a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contradiction {
+    /// Its DR exits are none that this policy makes.
+    DrExits(String),
+    /// Its counters do not add up, whatever the policy.
+    Counters(String),
+}
+
+impl Contradiction {
+    /// The sentence.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::DrExits(reason) | Self::Counters(reason) => reason,
+        }
+    }
+}
+
+/// What one batch says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// No asynchronous exit, everything equal to the prediction.
+    Exact,
+    /// Asynchronous exits came, and what was counted fits between the bounds.
+    Disturbed,
+    /// It contradicts the prediction.
+    Broken(Contradiction),
+}
+
+/// Holds one batch against a prediction.
+pub fn examine(batch: &Batch, policy: Policy, predicted: PredictedExits) -> Finding {
+    match &batch.trace {
+        Some(trace) => examine_traced(batch, trace, policy, predicted),
+        None => examine_total(batch, policy, predicted),
+    }
+}
+
+fn examine_traced(
+    batch: &Batch,
+    trace: &Trace,
+    policy: Policy,
+    predicted: PredictedExits,
+) -> Finding {
+    let disturbed = trace.asynchronous;
+    // Only a lazy kernel answers an asynchronous exit by intercepting once more, and only where there
+    // is an access to intercept.
+    let slack = if policy == Policy::Lazy && predicted.dr > 0 { disturbed } else { 0 };
+    if !(predicted.dr..=predicted.dr + slack).contains(&trace.dr) {
+        return Finding::Broken(Contradiction::DrExits(format!(
+            "{} DR exits, `{policy}` predicts {}{}",
+            trace.dr,
+            predicted.dr,
+            if slack > 0 { format!(" to {}", predicted.dr + slack) } else { String::new() },
+        )));
+    }
+    let total = predicted.total() + disturbed + (trace.dr - predicted.dr);
+    if trace.total != total {
+        return Finding::Broken(Contradiction::Counters(format!(
+            "the tracepoint counted {} exits where {total} explain themselves ({})",
+            trace.total,
+            reasons(trace),
+        )));
+    }
+    if let Some(exits) = batch.exits.filter(|&exits| exits != trace.total) {
+        return Finding::Broken(Contradiction::Counters(format!(
+            "the statistics say {exits} exits, the tracepoint {}",
+            trace.total
+        )));
+    }
+    if disturbed == 0 { Finding::Exact } else { Finding::Disturbed }
+}
+
+/// Without the tracepoint a larger total may be an asynchronous exit: only too few exits contradict.
+fn examine_total(batch: &Batch, policy: Policy, predicted: PredictedExits) -> Finding {
+    let Some(exits) = batch.exits else { return Finding::Disturbed };
+    match exits.cmp(&predicted.total()) {
+        std::cmp::Ordering::Equal => Finding::Exact,
+        std::cmp::Ordering::Greater => Finding::Disturbed,
+        std::cmp::Ordering::Less => Finding::Broken(Contradiction::DrExits(format!(
+            "{exits} exits in all, `{policy}` predicts {}",
+            predicted.total()
+        ))),
+    }
+}
+
+fn reasons(trace: &Trace) -> String {
+    let list: Vec<_> =
+        trace.by_reason.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    list.join(", ")
+}
+
+/// What all batches of a cell say together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Enough undisturbed batches, all equal to the prediction.
+    Agrees,
+    /// Too few undisturbed batches; nothing contradicts.
+    Unresolved(String),
+    /// A batch contradicts the prediction.
+    Broken(Contradiction),
+}
+
+/// Holds all batches of a cell against a policy in force.
+pub fn judge(batches: &[Batch], policy: Policy, predicted: PredictedExits) -> Judgement {
+    let mut exact = 0;
+    for batch in batches {
+        match examine(batch, policy, predicted) {
+            Finding::Exact => exact += 1,
+            Finding::Disturbed => {}
+            Finding::Broken(contradiction) => return Judgement::Broken(contradiction),
+        }
+    }
+    if exact < Effort::NEEDED {
+        Judgement::Unresolved(format!(
+            "{exact} of {} batches were undisturbed, {} are needed",
+            batches.len(),
+            Effort::NEEDED
+        ))
+    } else {
+        Judgement::Agrees
+    }
+}
+
+/// A cell and the batches of its counted pass; or why there are none.
+pub type Evidence<'a> = (&'a Cell, Result<&'a [Batch], &'a str>);
+
+/// The verdict, from everything that is no ordinary cell.
+pub fn verdict(evidence: &[Evidence<'_>]) -> Verdict {
+    if interpreted(evidence) {
+        return Verdict::Policy { policy: Policy::Emulated, confirmed: true };
+    }
+    let mut anchors = Vec::new();
+    for (cell, batches) in evidence.iter().filter(|(cell, _)| cell.role == Role::Anchor) {
+        match batches {
+            Ok(batches) => anchors.push((*cell, *batches)),
+            Err(reason) => {
+                return Verdict::Unresolved(format!("anchor {cell} was not measured: {reason}"));
+            }
+        }
+    }
+    let confirmed =
+        anchors.iter().all(|(_, batches)| batches.iter().all(|batch| batch.trace.is_some()));
+    let mut broken = Vec::new();
+    let mut unresolved = Vec::new();
+    for policy in [Policy::Always, Policy::Lazy, Policy::Never] {
+        match fits(&anchors, policy) {
+            Judgement::Agrees => return Verdict::Policy { policy, confirmed },
+            Judgement::Unresolved(reason) => unresolved.push(format!("{policy}: {reason}")),
+            Judgement::Broken(contradiction) => {
+                broken.push(format!("not {policy}: {}", contradiction.reason()));
+            }
+        }
+    }
+    if unresolved.is_empty() {
+        Verdict::Unknown(broken)
+    } else {
+        Verdict::Unresolved(format!("not excluded: {}", unresolved.join("; ")))
+    }
+}
+
+/// Whether all anchors fit one policy.
+fn fits(anchors: &[(&Cell, &[Batch])], policy: Policy) -> Judgement {
+    let mut open = None;
+    for (cell, batches) in anchors {
+        let policy = in_force(policy, cell.session);
+        match judge(batches, policy, cell.workload.predict(policy, Rearm::Yes)) {
+            Judgement::Agrees => {}
+            Judgement::Unresolved(reason) => open = Some(format!("{cell}: {reason}")),
+            Judgement::Broken(Contradiction::DrExits(reason)) => {
+                return Judgement::Broken(Contradiction::DrExits(format!("{cell}: {reason}")));
+            }
+            Judgement::Broken(Contradiction::Counters(reason)) => {
+                return Judgement::Broken(Contradiction::Counters(format!("{cell}: {reason}")));
+            }
+        }
+    }
+    open.map_or(Judgement::Agrees, Judgement::Unresolved)
+}
+
+/// Whether the emulation statistic grows with a loop that touches no debug register: at least one
+/// interpreted instruction for each additional switch of the control.
+fn interpreted(evidence: &[Evidence<'_>]) -> bool {
+    let control = evidence.iter().find(|(cell, _)| {
+        cell.role == Role::Cell && cell.workload.accesses() == 0 && cell.workload.interposed.is_none()
+    });
+    let probe = evidence.iter().find(|(cell, _)| cell.role == Role::EmulationProbe);
+    let (Some((short, Ok(few))), Some((long, Ok(many)))) = (control, probe) else { return false };
+    let (Some(few), Some(many)) = (median_emulated(few), median_emulated(many)) else {
+        return false;
+    };
+    let additional = long.workload.switches - short.workload.switches;
+    many.saturating_sub(few) >= additional.into()
+}
+
+fn median_emulated(batches: &[Batch]) -> Option<u64> {
+    let mut counts: Vec<_> = batches.iter().filter_map(|batch| batch.emulated).collect();
+    counts.sort_unstable();
+    counts.get(counts.len() / 2).copied()
+}
+
+/// What the probe says about a kind of exit. Only a lazy kernel can tell.
+pub fn fast_path(verdict: &Verdict, probe: &Cell, batches: &[Batch]) -> Result<Rearm, String> {
+    if verdict.policy() != Some(Policy::Lazy) {
+        return Err(format!(
+            "only a lazy kernel shows whether an exit is a fast path; this one is {}",
+            verdict.name()
+        ));
+    }
+    for rearm in [Rearm::Yes, Rearm::No] {
+        let predicted = probe.workload.predict(Policy::Lazy, rearm);
+        // Two DR exits with an asynchronous exit prove nothing: only undisturbed batches count here.
+        let exact = batches
+            .iter()
+            .filter(|batch| examine(batch, Policy::Lazy, predicted) == Finding::Exact)
+            .count();
+        if exact >= Effort::NEEDED as usize {
+            return Ok(rearm);
+        }
+    }
+    Err(format!("of {} batches too few were undisturbed and alike", batches.len()))
+}
+
+/// Traced exits of the interposed kind, the END marker's own left out where both are OUTs: the
+/// marker is known by its port.
+pub fn interposed_exits(trace: &Trace, kind: InterposedKind, names: &[String]) -> u64 {
+    let of_kind: u64 = trace
+        .by_reason
+        .iter()
+        .filter(|(name, _)| names.contains(name))
+        .map(|(_, count)| count)
+        .sum();
+    match kind {
+        InterposedKind::PioUser => of_kind.saturating_sub(1),
+        InterposedKind::Cpuid
+        | InterposedKind::Hypercall
+        | InterposedKind::Rdmsr
+        | InterposedKind::Wrmsr => of_kind,
+    }
+}

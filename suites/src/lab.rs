@@ -1,0 +1,140 @@
+//! The lab, as the command line uses it: which CPU, which kernel, which emulator.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use drbench_lab::boot::Boot;
+use drbench_lab::cache::Cache;
+use drbench_lab::emulator::{Clock, CpuVendor, Machine, Qemu};
+use drbench_lab::kernel::{self, Kernel, KernelSpec, debian};
+
+use crate::cli::RunArgs;
+use crate::protocol::{Job, Message};
+use crate::recorder::Recorder;
+use crate::status::Failure;
+use crate::terminal::Progress;
+
+/// `--cpu`.
+pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
+    [CpuVendor::Amd, CpuVendor::Intel].into_iter().find(|vendor| vendor.to_string() == text).ok_or_else(
+        || Failure::usage(format!("--cpu `{text}` is not known: write amd or intel")),
+    )
+}
+
+/// Vendors to run on: those asked for, or all there is an emulator for.
+pub fn cpu_vendors(asked: &[String]) -> Result<Vec<Machine>, Failure> {
+    if asked.is_empty() {
+        return Ok([CpuVendor::Amd, CpuVendor::Intel]
+            .into_iter()
+            .filter_map(|vendor| Machine::with_cpu(vendor).ok())
+            .collect());
+    }
+    asked
+        .iter()
+        .map(|text| Machine::with_cpu(cpu_vendor(text)?).map_err(Failure::environment))
+        .collect()
+}
+
+/// The same vendor, as payloads know it.
+pub fn payload_vendor(vendor: CpuVendor) -> guest_payloads::CpuVendor {
+    match vendor {
+        CpuVendor::Amd => guest_payloads::CpuVendor::Amd,
+        CpuVendor::Intel => guest_payloads::CpuVendor::Intel,
+    }
+}
+
+/// The user's cache.
+pub fn cache() -> Result<Cache, Failure> {
+    Cache::default_dir().and_then(Cache::open).map_err(Failure::environment)
+}
+
+/// The emulator to use.
+pub fn emulator(explicit: Option<&Path>) -> Result<Qemu, Failure> {
+    Qemu::find(explicit, None).map_err(Failure::of_lab)
+}
+
+/// A kernel made ready.
+pub fn prepare(name: &str, progress: &Progress) -> Result<Kernel, Failure> {
+    let spec: KernelSpec = name.parse().map_err(Failure::environment)?;
+    kernel::prepare(&spec, &cache()?, &|text| progress.say(text)).map_err(Failure::of_lab)
+}
+
+/// The modules that run guests on this vendor's CPU.
+fn module_names(vendor: CpuVendor) -> [&'static str; 2] {
+    match vendor {
+        CpuVendor::Amd => ["kvm", "kvm_amd"],
+        CpuVendor::Intel => ["kvm", "kvm_intel"],
+    }
+}
+
+/// One boot of a kernel with a job.
+pub struct Run<'a> {
+    /// The command line's wishes.
+    pub args: &'a RunArgs,
+    /// The emulator.
+    pub qemu: &'a Qemu,
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The machine to emulate.
+    pub machine: Machine,
+    /// What to do in it.
+    pub job: &'a Job,
+    /// Where the console log is kept.
+    pub console: Option<std::path::PathBuf>,
+}
+
+impl Run<'_> {
+    /// Boots, and hands every message over as it comes. What came before a failure is written then.
+    pub fn run(&self, recorder: &mut Recorder<'_>) -> Result<(), Failure> {
+        let modules = self
+            .kernel
+            .modules_for(&module_names(self.machine.vendor))
+            .map_err(Failure::of_lab)?;
+        let boot = Boot {
+            image: self.kernel.image.clone(),
+            modules: modules.into_iter().map(|module| (format!("{}.ko", module.name), module.bytes)).collect(),
+            init: std::env::current_exe().map_err(Failure::environment)?,
+            job: serde_json::to_vec(self.job).map_err(Failure::environment)?,
+            vendor: self.machine.vendor,
+            clock: if self.args.no_icount { Clock::Wall } else { Clock::Instructions },
+            append: self.args.append.clone(),
+            time_limit: std::time::Duration::from_secs(self.args.time_limit.into()),
+            console: self.console.clone(),
+        };
+        // A frame that cannot be understood or written ends the run, but only after the boot.
+        let trouble: RefCell<Option<Failure>> = RefCell::new(None);
+        let outcome = boot.run(self.qemu, &mut |frame| {
+            let taken = serde_json::from_slice::<Message>(frame)
+                .map_err(|error| Failure::usage(format!("the lab sent a message that makes no sense: {error}")))
+                .and_then(|message| recorder.take(message));
+            if let Err(failure) = taken {
+                trouble.borrow_mut().get_or_insert(failure);
+            }
+        });
+        if let Some(failure) = trouble.into_inner() {
+            return Err(failure);
+        }
+        outcome.map(|_| ()).map_err(Failure::of_lab)
+    }
+}
+
+/// `drbench list kernels`.
+pub fn list_kernels() -> Result<(), Failure> {
+    let offers = debian::offered(&cache()?, debian::Refresh::default(), &|text| {
+        eprintln!("drbench: {text}");
+    })
+    .map_err(|error| Failure::of_lab(kernel::KernelError::from(error)))?;
+    println!("{:<20}{:<16}{:<36}suites", "--kernel", "package", "");
+    for offer in offers {
+        println!(
+            "{:<20}{:<16}{:<36}{}",
+            format!("debian:{}", offer.version()),
+            offer.package_version.as_str(),
+            offer.package,
+            offer.suites.join(" ")
+        );
+    }
+    println!("\nA shorter version is the newest that matches: debian:6.1. Kernels of your own: FILE.deb,");
+    println!("IMAGE:MODULE_DIR, or host for the one installed in /boot.");
+    Ok(())
+}

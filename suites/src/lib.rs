@@ -1,0 +1,57 @@
+//! Experiments and expectations: which workloads, which policies, what must come of them; and the
+//! `drbench` command line.
+
+pub mod assess;
+pub mod cli;
+pub mod commands;
+pub mod environment;
+pub mod expect;
+pub mod judge;
+pub mod lab;
+pub mod measure;
+pub mod plan;
+pub mod protocol;
+pub mod recorder;
+pub mod rows;
+pub mod status;
+pub mod target;
+pub mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use status::{Failure, Status};
+
+/// The program: parses, does, tells, and gives the exit status.
+pub fn main() -> ExitCode {
+    if drbench_lab::guest::is_init() {
+        target::run_as_init();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, with their own status.
+            let _ = error.print();
+            let expecting = std::env::args().any(|word| word.starts_with("--expect"));
+            let status = if error.use_stderr() { Status::Environment } else { Status::Done };
+            return status.exit_code(expecting);
+        }
+    };
+    let expecting = matches!(&cli.command, Command::Run(args) if args.expect.is_some());
+    let status = try_main(&cli.command).unwrap_or_else(|failure| {
+        eprintln!("drbench: {failure}");
+        failure.status
+    });
+    status.exit_code(expecting)
+}
+
+fn try_main(command: &Command) -> Result<Status, Failure> {
+    match command {
+        Command::Env(args) => commands::env::env(args),
+        Command::List(args) => commands::list::list(args),
+        Command::Run(args) => commands::run::run(args),
+        Command::Payload(args) => commands::payload::payload(args),
+        Command::Compare(args) => commands::compare::compare(args),
+    }
+}

@@ -1,0 +1,261 @@
+//! Running cells on this kernel's KVM: the same code on the host and as PID 1 in the lab.
+
+use std::time::Duration;
+
+use bench_vmm::counters::{Cycles, ExitTrace, Statistic, Statistics, StatisticsSource};
+use bench_vmm::exits::ExitClass;
+use bench_vmm::{GuestDebug, GuestImage, Host, Machine, MachineConfig, Marker, Watchdog};
+use guest_payloads::layout;
+
+use crate::environment;
+use crate::plan::Session;
+use crate::protocol::{
+    Availability, Batch, Effort, JobCell, Measured, Message, Pass, Plan, Target, Trace,
+};
+
+/// An error that ends the target's run.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// Takes each message as it is made.
+pub type Emit<'a> = dyn FnMut(Message) -> Result<(), Error> + 'a;
+
+/// Classes of exits that are counted apart. Each costs every traced exit some instructions, so only
+/// those that the exit model speaks of; the rest shows as a difference to the total.
+const TRACED: [ExitClass; 7] = [
+    ExitClass::DebugRegister,
+    ExitClass::Asynchronous,
+    ExitClass::Io,
+    ExitClass::Cpuid,
+    ExitClass::Msr,
+    ExitClass::Hypercall,
+    ExitClass::Exception,
+];
+const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
+
+/// The virtual machine all cells run in, one after the other.
+struct Bench {
+    machine: Machine,
+    statistics: Option<Statistics>,
+    watchdog: Watchdog,
+}
+
+/// Measures every cell, the counted pass over all of them first.
+pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
+    let mut bench = Bench::new(host, plan.effort)?;
+    emit(Message::Target(describe(host, &mut bench)))?;
+    let mut totals = vec![None; plan.cells.len()];
+    for pass in [Pass::Counted, Pass::Costed] {
+        let mut counters = Counters::open(host, pass);
+        for (index, cell) in plan.cells.iter().enumerate() {
+            if pass == Pass::Costed && !cell.costed {
+                continue;
+            }
+            let mut batches = Vec::with_capacity(plan.effort.most as usize);
+            let goal = Goal { effort: plan.effort, total: totals[index] };
+            let result = bench.cell(cell, goal, &mut counters, &mut batches);
+            let error = result.err().map(|error| error.to_string());
+            totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);
+            let crashed = error.is_some();
+            emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
+            if crashed {
+                // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
+                bench = Bench::new(host, plan.effort)?;
+            }
+        }
+    }
+    emit(Message::Done)
+}
+
+/// What could be measured here, without measuring.
+pub fn survey(host: &Host) -> Result<Target, Error> {
+    Ok(describe(host, &mut Bench::new(host, Effort::NOISY)?))
+}
+
+/// The counters of one pass. The costed pass has none: an open event, even a stopped one, adds
+/// instructions to every exit.
+struct Counters {
+    trace: Option<ExitTrace>,
+    cycles: Option<Cycles>,
+}
+
+impl Counters {
+    fn open(host: &Host, pass: Pass) -> Self {
+        match pass {
+            Pass::Counted => Self { trace: open_trace(host).ok(), cycles: None },
+            Pass::Costed => Self { trace: None, cycles: Cycles::open().ok() },
+        }
+    }
+}
+
+fn open_trace(host: &Host) -> Result<ExitTrace, bench_vmm::counters::Unavailable> {
+    let known = host.module().isa().is_some();
+    ExitTrace::open(host, if known { &TRACED } else { &[] })
+}
+
+/// When a cell has enough batches.
+#[derive(Clone, Copy)]
+struct Goal {
+    effort: Effort,
+    /// The statistics total of an undisturbed section, once it is known.
+    total: Option<u64>,
+}
+
+impl Goal {
+    fn reached(self, batches: &[Batch]) -> bool {
+        let done = batches.len() as u32;
+        let undisturbed = match self.total {
+            Some(total) => batches.iter().filter(|batch| batch.exits == Some(total)).count() as u32,
+            None if batches.iter().all(|batch| batch.trace.is_none()) => done / 3,
+            None => batches.iter().filter(|batch| is_undisturbed(batch)).count() as u32,
+        };
+        undisturbed >= self.effort.undisturbed || done >= self.effort.most
+    }
+}
+
+fn is_undisturbed(batch: &Batch) -> bool {
+    batch.trace.as_ref().is_some_and(|trace| trace.asynchronous == 0)
+}
+
+fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
+    batches.iter().find(|batch| is_undisturbed(batch))
+}
+
+impl Bench {
+    fn new(host: &Host, effort: Effort) -> Result<Self, Error> {
+        let nothing = GuestImage { code: &[], entry: layout::CODE };
+        let mut machine = Machine::new(host, &nothing, MachineConfig::default())?;
+        let statistics = Statistics::open(machine.vcpu(), &STATISTICS).ok();
+        let budget = Duration::from_secs(effort.watchdog_seconds.into());
+        Ok(Self { machine, statistics, watchdog: Watchdog::start(budget)? })
+    }
+
+    fn cell(
+        &mut self,
+        cell: &JobCell,
+        goal: Goal,
+        counters: &mut Counters,
+        batches: &mut Vec<Batch>,
+    ) -> Result<(), Error> {
+        self.watchdog.restart()?;
+        self.machine.load(&GuestImage { code: &cell.code, entry: layout::CODE })?;
+        let debug = match cell.session {
+            Session::Kernel => GuestDebug::Off,
+            Session::GuestDebug => GuestDebug::Enabled,
+        };
+        self.machine.vcpu().set_guest_debug(debug)?;
+        // Once without counting: page tables, caches and KVM's own first-time work.
+        self.to(Marker::Begin)?;
+        self.to(Marker::End)?;
+        while !goal.reached(batches) {
+            batches.push(self.batch(counters)?);
+        }
+        Ok(())
+    }
+
+    fn to(&mut self, wanted: Marker) -> Result<(), Error> {
+        let reached = self.machine.vcpu().run_to_marker(&self.watchdog)?;
+        if reached.marker == wanted {
+            Ok(())
+        } else {
+            Err(format!("the payload came to {:?}, not {wanted:?}", reached.marker).into())
+        }
+    }
+
+    /// One section. Between the markers nothing is done but running the guest.
+    fn batch(&mut self, counters: &mut Counters) -> Result<Batch, Error> {
+        self.to(Marker::Begin)?;
+        let before = self.statistics.as_mut().map(Statistics::read).transpose()?;
+        if let Some(trace) = &mut counters.trace {
+            trace.start()?;
+        }
+        if let Some(cycles) = &mut counters.cycles {
+            cycles.start()?;
+        }
+        let section = self.to(Marker::End);
+        if let Some(cycles) = &mut counters.cycles {
+            cycles.stop()?;
+        }
+        if let Some(trace) = &mut counters.trace {
+            trace.stop()?;
+        }
+        section?;
+        let after = self.statistics.as_mut().map(Statistics::read).transpose()?;
+        let grown = after.zip(before).map(|(after, before)| after.since(&before));
+        Ok(Batch {
+            exits: grown.and_then(|grown| grown.get(Statistic::Exits)),
+            emulated: grown.and_then(|grown| grown.get(Statistic::InsnEmulation)),
+            tsc: self.machine.memory().section_ticks(),
+            trace: counters.trace.as_mut().map(read_trace).transpose()?,
+            cycles: match &mut counters.cycles {
+                Some(cycles) => {
+                    let counts = cycles.read()?;
+                    Some([counts.guest_cycles, counts.host_cycles])
+                }
+                None => None,
+            },
+        })
+    }
+}
+
+fn read_trace(trace: &mut ExitTrace) -> Result<Trace, Error> {
+    let counts = trace.read()?;
+    let of = |class| counts.of(class).unwrap_or_default();
+    let mut by_reason: Vec<_> = counts
+        .classes
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(class, count)| (class.name().to_owned(), *count))
+        .collect();
+    if counts.other > 0 {
+        by_reason.push((ExitClass::Other.name().to_owned(), counts.other));
+    }
+    Ok(Trace {
+        total: counts.total,
+        dr: of(ExitClass::DebugRegister),
+        asynchronous: of(ExitClass::Asynchronous),
+        by_reason,
+    })
+}
+
+/// What this target is and what can be counted on it.
+fn describe(host: &Host, bench: &mut Bench) -> Target {
+    let vendor = host.module().name().to_owned();
+    Target {
+        release: environment::release(),
+        build: environment::build(),
+        cpu_model: environment::cpuinfo("model name").unwrap_or_default(),
+        microcode: environment::cpuinfo("microcode"),
+        module_parameters: environment::module_parameters(&vendor),
+        mitigations: environment::mitigations(),
+        tsc_khz: bench.machine.vcpu().tsc_khz(),
+        statistics: statistics_availability(host, bench),
+        trace: availability(open_trace(host), "tracepoint kvm:kvm_exit"),
+        pmu: availability(Cycles::open(), "hardware counters"),
+        vendor,
+    }
+}
+
+fn statistics_availability(host: &Host, bench: &Bench) -> Availability {
+    match bench.statistics.as_ref().map(Statistics::source) {
+        Some(StatisticsSource::Binary) => Availability::Yes("KVM_GET_STATS_FD".to_owned()),
+        Some(StatisticsSource::Debugfs) => Availability::Yes("debugfs, per VM".to_owned()),
+        None => {
+            let nothing = GuestImage { code: &[], entry: layout::CODE };
+            let why = Machine::new(host, &nothing, MachineConfig::default())
+                .map_err(|error| error.to_string())
+                .and_then(|mut machine| {
+                    Statistics::open(machine.vcpu(), &STATISTICS).map_err(|error| error.to_string())
+                });
+            Availability::No(why.err().unwrap_or_else(|| "could not be opened".to_owned()))
+        }
+    }
+}
+
+fn availability<T>(
+    opened: Result<T, bench_vmm::counters::Unavailable>,
+    what: &str,
+) -> Availability {
+    match opened {
+        Ok(_) => Availability::Yes(what.to_owned()),
+        Err(unavailable) => Availability::No(unavailable.to_string()),
+    }
+}

@@ -1,0 +1,229 @@
+//! The policy suite as data: which cells it has, and what each is for.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use guest_payloads::{Interposed, InterposedKind, Pattern, Slot, Workload};
+use serde::{Deserialize, Serialize};
+
+/// What a cell asks of KVM: the column `policy` of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Session {
+    /// The kernel's own policy.
+    Kernel,
+    /// `KVM_SET_GUEST_DEBUG` with `KVM_GUESTDBG_ENABLE` alone: every access must exit.
+    GuestDebug,
+}
+
+impl Session {
+    /// Both, the kernel's own first.
+    pub const ALL: [Self; 2] = [Self::Kernel, Self::GuestDebug];
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kernel => "kernel",
+            Self::GuestDebug => "guest-debug",
+        })
+    }
+}
+
+/// What a cell is measured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Its exits decide the verdict.
+    Anchor,
+    /// Dirty, X, access: whether X is a fast path. Counted only.
+    FastPathProbe(InterposedKind),
+    /// A long control loop: whether the guest is interpreted. Counted only.
+    EmulationProbe,
+    /// Judged against the verdict's prediction.
+    Cell,
+}
+
+/// One cell of a suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// What the guest executes.
+    pub workload: Workload,
+    /// What is asked of KVM.
+    pub session: Session,
+    /// What it is measured for.
+    pub role: Role,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.workload)?;
+        match self.session {
+            Session::Kernel => Ok(()),
+            Session::GuestDebug => write!(f, " under guest debug"),
+        }
+    }
+}
+
+/// The anchors' pattern: five accesses tell the policies apart at every period.
+pub const ANCHOR_PATTERN: Pattern = Pattern::Accesses(5);
+/// The anchors' interposed exit: one that reaches userspace is a full exit on every kernel.
+pub const ANCHOR_INTERPOSED: Interposed =
+    Interposed { kind: InterposedKind::PioUser, every: NonZeroU32::MIN };
+/// Switches of the emulation probe's long control loop.
+const EMULATION_PROBE_SWITCHES: u32 = 8 + 128;
+
+/// Patterns of the policy suite, the control first.
+const PATTERNS: [Pattern; 8] = [
+    Pattern::None,
+    Pattern::Dr7,
+    ANCHOR_PATTERN,
+    Pattern::Scan,
+    Pattern::LinuxHwbp(Slot::S0),
+    Pattern::LinuxHwbp(Slot::S3),
+    Pattern::SaveRestore,
+    Pattern::Windows,
+];
+
+/// Interposed exits of the policy suite. Of eight switches, every third leaves a rest: floor and
+/// ceiling differ there.
+const INTERPOSED: [Option<(InterposedKind, u32)>; 4] = [
+    None,
+    Some((InterposedKind::PioUser, 1)),
+    Some((InterposedKind::Cpuid, 1)),
+    Some((InterposedKind::Cpuid, 3)),
+];
+
+/// Every cell of the policy suite, those that decide the verdict first, so that all later cells can
+/// be judged as they arrive. `more` are the user's own workloads, judged like the rest.
+pub fn policy(more: &[Workload]) -> Vec<Cell> {
+    let mut cells = anchors();
+    cells.push(emulation_probe());
+    cells.extend(InterposedKind::ALL.map(fast_path_probe));
+    for session in Session::ALL {
+        for interposed in INTERPOSED {
+            for pattern in PATTERNS {
+                push_new(&mut cells, Workload { interposed: period(interposed), ..Workload::new(pattern) }, session);
+            }
+        }
+    }
+    for &workload in more {
+        for session in Session::ALL {
+            push_new(&mut cells, workload, session);
+        }
+    }
+    cells
+}
+
+/// Only what a verdict needs: the anchors, the probe for interpretation, and the user's workloads.
+pub fn only(workloads: &[Workload]) -> Vec<Cell> {
+    let mut cells = anchors();
+    cells.push(emulation_probe());
+    let kinds = workloads.iter().filter_map(|workload| workload.interposed);
+    for Interposed { kind, .. } in kinds {
+        let probe = fast_path_probe(kind);
+        if !cells.contains(&probe) {
+            cells.push(probe);
+        }
+    }
+    for &workload in workloads {
+        for session in Session::ALL {
+            push_new(&mut cells, workload, session);
+        }
+    }
+    cells
+}
+
+/// k = infinity and k = 1, with and without guest debug; and the control beside them.
+fn anchors() -> Vec<Cell> {
+    let anchor = |session, interposed| Cell {
+        workload: Workload { interposed, ..Workload::new(ANCHOR_PATTERN) },
+        session,
+        role: Role::Anchor,
+    };
+    let control = Cell {
+        workload: Workload::new(Pattern::None),
+        session: Session::Kernel,
+        role: Role::Cell,
+    };
+    let mut cells = vec![control];
+    for session in Session::ALL {
+        cells.extend([None, Some(ANCHOR_INTERPOSED)].map(|interposed| anchor(session, interposed)));
+    }
+    cells
+}
+
+fn emulation_probe() -> Cell {
+    let switches = EMULATION_PROBE_SWITCHES;
+    Cell {
+        workload: Workload { switches, ..Workload::new(Pattern::None) },
+        session: Session::Kernel,
+        role: Role::EmulationProbe,
+    }
+}
+
+/// Two switches with the exit between them: two DR exits if it re-armed the intercepts, else one.
+fn fast_path_probe(kind: InterposedKind) -> Cell {
+    let interposed = Some(Interposed { kind, every: NonZeroU32::MIN });
+    Cell {
+        workload: Workload { interposed, switches: 2, ..Workload::new(ANCHOR_PATTERN) },
+        session: Session::Kernel,
+        role: Role::FastPathProbe(kind),
+    }
+}
+
+fn period(interposed: Option<(InterposedKind, u32)>) -> Option<Interposed> {
+    let (kind, every) = interposed?;
+    Some(Interposed { kind, every: NonZeroU32::new(every)? })
+}
+
+fn push_new(cells: &mut Vec<Cell>, workload: Workload, session: Session) {
+    let known = cells.iter().any(|cell| cell.workload == workload && cell.session == session);
+    if !known {
+        cells.push(Cell { workload, session, role: Role::Cell });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_payloads::{Policy, Rearm};
+
+    use super::*;
+
+    #[test]
+    fn no_cell_is_measured_twice() {
+        let cells = policy(&["windows".parse().unwrap(), "n:7,cpuid/2".parse().unwrap()]);
+        for (index, cell) in cells.iter().enumerate() {
+            let same = |other: &&Cell| {
+                (other.workload, other.session) == (cell.workload, cell.session)
+            };
+            assert_eq!(cells.iter().filter(same).count(), 1, "cell {index}: {cell}");
+        }
+    }
+
+    #[test]
+    fn each_pair_of_policies_is_told_apart_by_an_anchor() {
+        let anchors: Vec<_> =
+            anchors().into_iter().filter(|cell| cell.role == Role::Anchor).collect();
+        assert_eq!(anchors.len(), 4);
+        let signature = |policy: Policy| -> Vec<u64> {
+            let of = |cell: &Cell| match cell.session {
+                Session::Kernel => policy,
+                Session::GuestDebug => policy.under_guest_debug(),
+            };
+            anchors.iter().map(|cell| cell.workload.predict(of(cell), Rearm::Yes).dr).collect()
+        };
+        let signatures = Policy::ALL.map(signature);
+        for (index, one) in signatures.iter().enumerate() {
+            assert!(!signatures[index + 1..].contains(one), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn what_decides_the_verdict_comes_before_what_is_judged_by_it() {
+        let cells = policy(&[]);
+        let last_deciding = cells.iter().rposition(|cell| cell.role != Role::Cell).unwrap();
+        let judged = cells.iter().filter(|cell| cell.role == Role::Cell).count();
+        assert_eq!(cells[last_deciding + 1..].len() + 1, judged, "only the control comes earlier");
+        assert_eq!(cells[0].workload.pattern, Pattern::None);
+    }
+}

@@ -1,0 +1,196 @@
+//! What travels between the command line and the place where the guest runs.
+//!
+//! A target gets a [`Job`] and answers with [`Message`]s, one for each finished thing, so that
+//! nothing measured is lost when what comes after it fails. On this host the messages are function
+//! calls, in the lab they are frames; both sides are the same binary.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Session;
+
+/// What a target has to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Job {
+    /// Measure cells.
+    Measure(Plan),
+    /// Check the VMM itself.
+    Selfcheck,
+}
+
+/// Cells to measure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// In this order.
+    pub cells: Vec<JobCell>,
+    /// How many batches.
+    pub effort: Effort,
+}
+
+/// One cell of a job, ready to run: targets have no assembler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobCell {
+    /// The payload's machine code.
+    pub code: Vec<u8>,
+    /// What is asked of KVM.
+    pub session: Session,
+    /// Whether it is measured a second time, with no tracepoint: what it costs.
+    pub costed: bool,
+}
+
+/// How long to go on with a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Stop after this many undisturbed batches.
+    pub undisturbed: u32,
+    /// Stop after this many batches in any case.
+    pub most: u32,
+    /// Longest time one cell may take, in seconds of the target's clock.
+    pub watchdog_seconds: u32,
+}
+
+impl Effort {
+    /// Undisturbed batches a cell needs to be judged at all.
+    pub const NEEDED: u32 = 3;
+    /// In an emulator that counts instructions every batch is alike: as few as can be judged.
+    pub const REPEATABLE: Self =
+        Self { undisturbed: Self::NEEDED, most: 24, watchdog_seconds: 2 };
+    /// Where time is noise: more batches, many more attempts.
+    pub const NOISY: Self = Self { undisturbed: 15, most: 150, watchdog_seconds: 2 };
+}
+
+/// Which of the two passes over a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pass {
+    /// The tracepoint counts exits by reason.
+    Counted,
+    /// No perf event at all.
+    Costed,
+}
+
+/// What a target says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// Once, first.
+    Target(Target),
+    /// A pass over a cell is done.
+    Measured(Measured),
+    /// A check of the VMM is done.
+    Checked(Checked),
+    /// All is done.
+    Done,
+}
+
+/// Where the guest runs and what can be counted there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The vendor module, `kvm_amd`.
+    pub vendor: String,
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -v`.
+    pub build: String,
+    /// CPU model name.
+    pub cpu_model: String,
+    /// Microcode revision, where there is one.
+    pub microcode: Option<String>,
+    /// Parameters of kvm and the vendor module, `kvm_amd.npt=1`.
+    pub module_parameters: Vec<String>,
+    /// Mitigations in force, `spectre_v2: …`.
+    pub mitigations: Vec<String>,
+    /// kHz of the guest's time stamp counter, if KVM says.
+    pub tsc_khz: Option<u32>,
+    /// Where the exit statistics come from; or why there are none.
+    pub statistics: Availability,
+    /// The `kvm:kvm_exit` tracepoint.
+    pub trace: Availability,
+    /// Hardware cycle counters.
+    pub pmu: Availability,
+}
+
+/// Whether a counter can be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Availability {
+    /// It can, in this way.
+    Yes(String),
+    /// It cannot: what is missing, and what to do.
+    No(String),
+}
+
+impl Default for Availability {
+    fn default() -> Self {
+        Self::No("not looked for".to_owned())
+    }
+}
+
+impl Availability {
+    /// Why it cannot be had.
+    pub fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Yes(_) => None,
+            Self::No(reason) => Some(reason),
+        }
+    }
+}
+
+/// One pass over one cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Index into the job's cells.
+    pub cell: u32,
+    /// Which pass.
+    pub pass: Pass,
+    /// In the order in which they ran.
+    pub batches: Vec<Batch>,
+    /// Why the cell ended early, if it did: the guest hung, crashed, could not be entered.
+    pub error: Option<String>,
+}
+
+/// One check of the VMM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Its name.
+    pub name: String,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// What was counted over one section.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Exits by the KVM statistics.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<u64>,
+    /// Instructions emulated, by the KVM statistics.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub emulated: Option<u64>,
+    /// Difference of the guest's time stamps.
+    #[serde(rename = "t")]
+    pub tsc: u64,
+    /// Exits by the tracepoint.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
+    /// Cycles by the PMU, in the guest and in the host.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub cycles: Option<[u64; 2]>,
+}
+
+/// Exits by the tracepoint. Kept short: in the lab each byte costs guest instructions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// All exits.
+    #[serde(rename = "n")]
+    pub total: u64,
+    /// Exits by MOV DR.
+    #[serde(rename = "d")]
+    pub dr: u64,
+    /// Asynchronous exits.
+    #[serde(rename = "a")]
+    pub asynchronous: u64,
+    /// Every reason that occurred, by its name in the manual.
+    #[serde(rename = "b")]
+    pub by_reason: Vec<(String, u64)>,
+}

@@ -1,0 +1,237 @@
+//! Takes a target's messages and writes them down as rows, at once.
+
+use bench_vmm::KvmModule;
+use guest_payloads::CpuVendor;
+use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
+
+use crate::assess::Assessment;
+use crate::judge::Verdict;
+use crate::plan::Cell;
+use crate::protocol::{Checked, Message, Target};
+use crate::rows::{Clock, Context, Rows};
+use crate::status::{Failure, Status};
+use crate::terminal::Progress;
+
+/// Where the rows of one kernel on one target go.
+pub struct Recorder<'a> {
+    dir: &'a mut RunDir,
+    progress: &'a Progress,
+    about: About,
+    cells: Vec<Cell>,
+    state: State,
+    /// Every row written, for the table.
+    pub records: Vec<Record>,
+    /// What went wrong in cells, in full, for standard error.
+    complaints: Vec<String>,
+}
+
+/// What is known before the target has said a word.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Which kernel.
+    pub subject: reports::Subject,
+    /// The machine it runs on.
+    pub machine: reports::Machine,
+    /// The emulated CPU's name; native ones tell their own.
+    pub cpu_model: Option<String>,
+    /// Whose virtualization extensions.
+    pub cpu: CpuVendor,
+    /// What the guest's time stamps count.
+    pub clock: Clock,
+    /// The suite.
+    pub suite: Name,
+}
+
+enum State {
+    /// Nothing came yet.
+    Silent,
+    /// The target has introduced itself.
+    Measuring(Box<Assessment>),
+    /// All done.
+    Done(Option<Verdict>),
+}
+
+impl<'a> Recorder<'a> {
+    /// For a run whose cells are these; none for suites without cells.
+    pub fn new(dir: &'a mut RunDir, progress: &'a Progress, about: About, cells: Vec<Cell>) -> Self {
+        let (records, complaints) = (Vec::new(), Vec::new());
+        Self { dir, progress, about, cells, state: State::Silent, records, complaints }
+    }
+
+    /// Takes a message.
+    pub fn take(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Target(target) => self.introduce(target),
+            Message::Measured(measured) => {
+                self.progress.step();
+                if let Some(error) = &measured.error {
+                    let cell = self.cells.get(measured.cell as usize).copied();
+                    let cell = cell.map_or_else(String::new, |cell| format!("{cell}: "));
+                    self.complain(&format!("{cell}{error}"));
+                }
+                let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
+                // In the file a row's reason is one line; standard error had the whole report.
+                let error = measured.error.as_deref().map(first_line);
+                let rows = assessment.push(crate::protocol::Measured { error, ..measured });
+                self.write(rows)
+            }
+            Message::Checked(checked) => self.check(&checked),
+            Message::Done => self.end("the target said it was done before it measured this cell"),
+        }
+    }
+
+    /// Ends the run because of an error: what was not measured becomes failed rows.
+    pub fn end(&mut self, reason: &str) -> Result<(), Failure> {
+        let reason = first_line(reason);
+        let measured_nothing = matches!(self.state, State::Silent) && !self.cells.is_empty();
+        if measured_nothing {
+            self.introduce(Target { vendor: self.expected_module(), ..Target::default() })?;
+        }
+        let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
+        let rows = assessment.finish(&reason);
+        let verdict = assessment.verdict().cloned();
+        self.write(rows)?;
+        self.state = State::Done(verdict);
+        Ok(())
+    }
+
+    /// The verdict, once everything is there.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        match &self.state {
+            State::Silent => None,
+            State::Measuring(assessment) => assessment.verdict(),
+            State::Done(verdict) => verdict.as_ref(),
+        }
+    }
+
+    /// The worst of the rows.
+    pub fn status(&self) -> Status {
+        let failed = self.records.iter().any(|row| {
+            row.status == reports::Status::Failed && row.key.metric != Metric::Verdict
+        });
+        if failed { Status::Regression } else { Status::Done }
+    }
+
+    fn expected_module(&self) -> String {
+        match self.about.cpu {
+            CpuVendor::Amd => KvmModule::Amd.name().to_owned(),
+            CpuVendor::Intel => KvmModule::Intel.name().to_owned(),
+        }
+    }
+
+    fn introduce(&mut self, target: Target) -> Result<(), Failure> {
+        let vendor = target.vendor.parse::<Vendor>().map_err(|error| {
+            Failure::usage(format!("the KVM module on this target is not known: {error}"))
+        })?;
+        let about = &self.about;
+        let cpu_model = about.cpu_model.clone().unwrap_or_else(|| target.cpu_model.clone());
+        let on = reports::Target { vendor, machine: about.machine, cpu_model };
+        let environment = environment_of(&about.subject, &on, &target);
+        self.dir.add_environment(environment).map_err(Failure::environment)?;
+        for missing in [&target.statistics, &target.trace].into_iter().filter_map(|a| a.missing()) {
+            self.progress.warn(&format!("not available here: {missing}"));
+        }
+        let context = Context {
+            run: self.dir.info().run.clone(),
+            subject: about.subject.clone(),
+            on,
+            target,
+            clock: about.clock,
+            suite: about.suite.clone(),
+        };
+        let assessment = Assessment::new(context, self.cells.clone(), about.cpu);
+        self.state = State::Measuring(Box::new(assessment));
+        Ok(())
+    }
+
+    fn check(&mut self, checked: &Checked) -> Result<(), Failure> {
+        self.progress.step();
+        let outcome = match &checked.failure {
+            None => Outcome::passed(),
+            Some(failure) => {
+                self.complain(&format!("{}: {failure}", checked.name));
+                Outcome::failed(None, first_line(failure))
+            }
+        };
+        let about = &self.about;
+        let vendor = self.expected_module().parse().map_err(Failure::environment)?;
+        let cpu_model = about.cpu_model.clone().unwrap_or_default();
+        let key = Key {
+            target: reports::Target { vendor, machine: about.machine, cpu_model },
+            cell: no_cell(&about.suite),
+            metric: Metric::Check(checked.name.parse().map_err(Failure::environment)?),
+            source: Source::None,
+        };
+        let run = self.dir.info().run.clone();
+        let record = Record {
+            deterministic: true,
+            ..Record::new(run, about.subject.clone(), key, outcome)
+        };
+        self.write(Rows { records: vec![record], samples: vec![] })
+    }
+
+    /// An error's whole report, once: both passes over a broken cell say the same.
+    fn complain(&mut self, text: &str) {
+        let headline = first_line(text);
+        if !self.complaints.contains(&headline) {
+            self.progress.warn(text);
+            self.complaints.push(headline);
+        }
+    }
+
+    fn write(&mut self, rows: Rows) -> Result<(), Failure> {
+        self.dir.append(&rows.records).map_err(Failure::environment)?;
+        self.dir.append_samples(&rows.samples).map_err(Failure::environment)?;
+        self.records.extend(rows.records);
+        Ok(())
+    }
+}
+
+/// A check is no cell: everything that describes one is empty.
+fn no_cell(suite: &Name) -> reports::Cell {
+    let none: Name = "none".parse().expect("a plain word");
+    reports::Cell {
+        suite: suite.clone(),
+        workload: none.clone(),
+        policy: reports::Policy::Kernel,
+        interposed: none,
+        exits_every: 0,
+        armed: false,
+        vcpus: 1,
+        accesses: 0,
+        work: 0,
+        switches: 0,
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// What `run.json` tells of the target.
+fn environment_of(
+    subject: &reports::Subject,
+    on: &reports::Target,
+    target: &Target,
+) -> reports::Environment {
+    let mut environment = reports::Environment::new(subject.clone(), on.clone());
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    environment.uname =
+        [pair("release", &target.release), pair("version", &target.build)].into_iter().collect();
+    for parameter in &target.module_parameters {
+        if let Some((module, (name, value))) =
+            parameter.split_once('.').and_then(|(m, rest)| Some((m, rest.split_once('=')?)))
+        {
+            let of_module = environment.module_parameters.entry(module.to_owned()).or_default();
+            of_module.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    environment.cpu = [pair("model name", &target.cpu_model)].into_iter().collect();
+    environment.microcode.clone_from(&target.microcode);
+    environment.mitigations = target
+        .mitigations
+        .iter()
+        .filter_map(|text| text.split_once(": ").map(|(name, state)| pair(name, state)))
+        .collect();
+    environment
+}

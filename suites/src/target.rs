@@ -1,0 +1,36 @@
+//! The target's side of the protocol: does a job and says what came of it.
+
+use bench_vmm::Host;
+
+use crate::measure::{self, Emit, Error};
+use crate::protocol::{Checked, Job, Message};
+
+/// Does `job` on this kernel's KVM.
+pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
+    let host = Host::open()?;
+    match job {
+        Job::Measure(plan) => measure::measure(&host, plan, emit),
+        Job::Selfcheck => selfcheck(&host, emit),
+    }
+}
+
+fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
+    for check in bench_vmm::selfcheck::CHECKS {
+        let failure = check.run(host).err();
+        emit(Message::Checked(Checked { name: check.name.to_owned(), failure: failure.map(|failure| failure.to_string()) }))?;
+    }
+    emit(Message::Done)
+}
+
+/// As PID 1 of a kernel in the lab: the job comes with the initramfs, messages go out as frames.
+/// Does not return.
+pub fn run_as_init() -> ! {
+    drbench_lab::guest::run(|session| {
+        let job = serde_json::from_slice(session.job()).map_err(drbench_lab::guest::GuestError::job)?;
+        work(&job, &mut |message| {
+            session.send(&serde_json::to_vec(&message)?)?;
+            Ok(())
+        })
+        .map_err(drbench_lab::guest::GuestError::job)
+    })
+}

@@ -1,0 +1,69 @@
+//! What is told while something runs: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reports::Style;
+
+/// Colours for standard output.
+pub fn style() -> Style {
+    Style::detect(std::io::stdout().is_terminal())
+}
+
+/// Progress on standard error.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// For a piece of work with so many steps.
+    pub fn new(what: &str, steps: usize) -> Self {
+        if !std::io::stderr().is_terminal() {
+            eprintln!("drbench: {what}");
+            return Self { bar: None };
+        }
+        let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+        let template = "{prefix}  [{bar:30}] {pos}/{len} {msg}  {elapsed}";
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .expect("the template is constant and valid")
+                .progress_chars("=> "),
+        );
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar: Some(bar) }
+    }
+
+    /// Something worth a line: what takes time now.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => eprintln!("drbench: {text}"),
+        }
+    }
+
+    /// Something the user must see, above the bar.
+    pub fn warn(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("drbench: {text}")),
+            None => eprintln!("drbench: {text}"),
+        }
+    }
+
+    /// One step further.
+    pub fn step(&self) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(String::new());
+            bar.inc(1);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
