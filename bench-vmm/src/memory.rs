@@ -1,0 +1,138 @@
+//! Guest memory, and what the guest leaves in it for the host.
+
+use std::sync::Arc;
+
+use guest_payloads::layout::{LOG, MEMORY_SIZE, TSC_BEGIN, TSC_END};
+use guest_payloads::log::{CAPACITY, ENTRY_SIZE, Entry, entry_address};
+use nix::errno::Errno;
+use vm_memory::{Bytes, MmapRegion, VolatileMemory};
+
+use crate::sys;
+
+/// The guest's memory: [`MEMORY_SIZE`] bytes from guest-physical 0. Clones share it.
+///
+/// It may be read while the guest runs: single `u64` values are read whole.
+#[derive(Clone, Debug)]
+pub struct GuestMemory {
+    region: Arc<MmapRegion>,
+}
+
+impl GuestMemory {
+    /// Maps zeroed memory in pages of 4 KiB, so that a first touch of each page is an exit of its
+    /// own, on every host alike.
+    pub(crate) fn new() -> Result<Self, Errno> {
+        let size = usize::try_from(MEMORY_SIZE).expect("a few MiB");
+        let region = MmapRegion::new(size).map_err(|_| Errno::last())?;
+        sys::forbid_huge_pages(&region)?;
+        Ok(Self { region: Arc::new(region) })
+    }
+
+    pub(crate) fn region(&self) -> &MmapRegion {
+        &self.region
+    }
+
+    /// Copies `bytes` to guest-physical `address`.
+    ///
+    /// # Panics
+    /// Where the range leaves the guest's memory.
+    pub fn write(&self, address: u64, bytes: &[u8]) {
+        self.slice(address, bytes.len()).copy_from(bytes);
+    }
+
+    /// Copies from guest-physical `address` until `bytes` is full.
+    ///
+    /// # Panics
+    /// Where the range leaves the guest's memory.
+    pub fn read(&self, address: u64, bytes: &mut [u8]) {
+        self.slice(address, bytes.len()).copy_to(bytes);
+    }
+
+    /// The `u64` at guest-physical `address`.
+    ///
+    /// # Panics
+    /// Where the value leaves the guest's memory.
+    pub fn read_u64(&self, address: u64) -> u64 {
+        self.slice(address, 8).read_obj(0).expect("a slice of eight bytes")
+    }
+
+    /// Stores a `u64` at guest-physical `address`.
+    ///
+    /// # Panics
+    /// Where the value leaves the guest's memory.
+    pub fn write_u64(&self, address: u64, value: u64) {
+        self.slice(address, 8).write_obj(value, 0).expect("a slice of eight bytes");
+    }
+
+    /// Ticks of the guest's TSC between the first and the last instruction of the section: the
+    /// difference of the stamps the payload took.
+    pub fn section_ticks(&self) -> u64 {
+        self.read_u64(TSC_END).wrapping_sub(self.read_u64(TSC_BEGIN))
+    }
+
+    /// How many exceptions the guest has logged since [`GuestMemory::clear_log`].
+    pub fn logged(&self) -> u64 {
+        self.read_u64(LOG)
+    }
+
+    /// The logged exceptions that the ring still holds, oldest first.
+    pub fn log(&self) -> Vec<Entry> {
+        let count = self.logged();
+        (count.saturating_sub(CAPACITY)..count)
+            .map(|index| {
+                let mut bytes = [0; ENTRY_SIZE as usize];
+                self.read(entry_address(index), &mut bytes);
+                Entry::from_bytes(&bytes)
+            })
+            .collect()
+    }
+
+    /// Forgets what was logged.
+    pub fn clear_log(&self) {
+        self.write_u64(LOG, 0);
+    }
+
+    /// As much of `bytes` as memory holds from `address` on: for showing code, wherever RIP points.
+    pub(crate) fn read_available(&self, address: u64, bytes: &mut [u8]) -> usize {
+        let rest = usize::try_from(MEMORY_SIZE.saturating_sub(address)).expect("a few MiB");
+        let count = rest.min(bytes.len());
+        if count > 0 {
+            self.read(address, &mut bytes[..count]);
+        }
+        count
+    }
+
+    fn slice(&self, address: u64, length: usize) -> vm_memory::VolatileSlice<'_> {
+        usize::try_from(address)
+            .ok()
+            .and_then(|offset| self.region.get_slice(offset, length).ok())
+            .unwrap_or_else(|| panic!("{length} bytes at {address:#x} leave the guest's memory"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_keeps_the_newest_entries() {
+        let memory = GuestMemory::new().expect("a few MiB");
+        for index in 0..CAPACITY + 3 {
+            memory.write_u64(entry_address(index) + guest_payloads::log::field::RIP, index);
+            memory.write_u64(LOG, index + 1);
+        }
+        let log = memory.log();
+        assert_eq!(log.len() as u64, CAPACITY);
+        assert_eq!((log[0].rip, log[log.len() - 1].rip), (3, CAPACITY + 2));
+        memory.clear_log();
+        assert!(memory.log().is_empty());
+    }
+
+    #[test]
+    fn code_is_shown_up_to_the_end_of_memory() {
+        let memory = GuestMemory::new().expect("a few MiB");
+        let mut bytes = [0; 15];
+        assert_eq!(memory.read_available(MEMORY_SIZE - 4, &mut bytes), 4);
+        assert_eq!(memory.read_available(MEMORY_SIZE, &mut bytes), 0);
+        assert_eq!(memory.read_available(u64::MAX, &mut bytes), 0);
+    }
+}
