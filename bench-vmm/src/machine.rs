@@ -128,7 +128,7 @@ impl Machine {
         if image.code.len() as u64 > CODE_SIZE {
             return Err(MachineError::ImageTooLarge { size: image.code.len() });
         }
-        boot::write_tables(&self.memory, &handlers::assemble());
+        boot::write_tables(&self.memory, handlers::assembled());
         self.memory.write(CODE, image.code);
         self.memory.clear_log();
         for vcpu in &mut self.vcpus {

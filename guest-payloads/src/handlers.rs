@@ -3,6 +3,8 @@
 //! #DB and #BP are logged and returned from: a guest with breakpoints goes on. Every other exception
 //! is logged and reported by an OUT to [`port::FATAL_EXCEPTION`].
 
+use std::sync::LazyLock;
+
 use iced_x86::code_asm::{CodeAssembler, dr6, dr7, qword_ptr, r8, rax, rbx};
 use iced_x86::{BlockEncoderOptions, IcedError};
 
@@ -75,15 +77,14 @@ pub struct Handlers {
     pub entry: [u64; VECTORS],
 }
 
-/// Assembles the handlers.
-///
-/// # Panics
-/// Never for the constants in this crate: the code does not depend on any input.
-pub fn assemble() -> Handlers {
-    try_assemble().expect("the handlers are constant and encodable")
+/// The handlers, assembled at the first call: the code does not depend on any input.
+pub fn assembled() -> &'static Handlers {
+    static HANDLERS: LazyLock<Handlers> =
+        LazyLock::new(|| assemble().expect("the handlers are constant and encodable"));
+    &HANDLERS
 }
 
-fn try_assemble() -> Result<Handlers, IcedError> {
+fn assemble() -> Result<Handlers, IcedError> {
     let mut asm = CodeAssembler::new(64)?;
     let mut common = asm.create_label();
     let mut stubs = Vec::with_capacity(VECTORS);
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_vector_has_a_handler_of_its_own_within_its_page() {
-        let handlers = assemble();
+        let handlers = assembled();
         let end = HANDLERS + handlers.code.len() as u64;
         assert!(end <= LOG, "handlers reach {end:#x}");
         let mut seen = handlers.entry.to_vec();

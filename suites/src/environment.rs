@@ -44,7 +44,9 @@ pub fn upstream_version(release: &str) -> &str {
 pub fn module_parameters(vendor: &str) -> Vec<String> {
     let mut parameters = Vec::new();
     for module in ["kvm", vendor] {
-        let Ok(entries) = fs::read_dir(format!("/sys/module/{module}/parameters")) else { continue };
+        let Ok(entries) = fs::read_dir(format!("/sys/module/{module}/parameters")) else {
+            continue;
+        };
         for entry in entries.flatten() {
             // Some parameters can only be written.
             if let Some(value) = read_line(entry.path()) {

@@ -241,7 +241,9 @@ fn fits(anchors: &[(&Cell, &[Batch])], policy: Policy) -> Judgement {
 /// interpreted instruction for each additional switch of the control.
 fn interpreted(evidence: &[Evidence<'_>]) -> bool {
     let control = evidence.iter().find(|(cell, _)| {
-        cell.role == Role::Cell && cell.workload.accesses() == 0 && cell.workload.interposed.is_none()
+        cell.role == Role::Cell
+            && cell.workload.accesses() == 0
+            && cell.workload.interposed.is_none()
     });
     let probe = evidence.iter().find(|(cell, _)| cell.role == Role::EmulationProbe);
     let (Some((short, Ok(few))), Some((long, Ok(many)))) = (control, probe) else { return false };

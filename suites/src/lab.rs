@@ -16,9 +16,10 @@ use crate::terminal::Progress;
 
 /// `--cpu`.
 pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
-    [CpuVendor::Amd, CpuVendor::Intel].into_iter().find(|vendor| vendor.to_string() == text).ok_or_else(
-        || Failure::usage(format!("--cpu `{text}` is not known: write amd or intel")),
-    )
+    [CpuVendor::Amd, CpuVendor::Intel]
+        .into_iter()
+        .find(|vendor| vendor.to_string() == text)
+        .ok_or_else(|| Failure::usage(format!("--cpu `{text}` is not known: write amd or intel")))
 }
 
 /// Vendors to run on: those asked for, or all there is an emulator for.
@@ -86,13 +87,14 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Boots, and hands every message over as it comes. What came before a failure is written then.
     pub fn run(&self, recorder: &mut Recorder<'_>) -> Result<(), Failure> {
-        let modules = self
-            .kernel
-            .modules_for(&module_names(self.machine.vendor))
-            .map_err(Failure::of_lab)?;
+        let modules =
+            self.kernel.modules_for(&module_names(self.machine.vendor)).map_err(Failure::of_lab)?;
         let boot = Boot {
             image: self.kernel.image.clone(),
-            modules: modules.into_iter().map(|module| (format!("{}.ko", module.name), module.bytes)).collect(),
+            modules: modules
+                .into_iter()
+                .map(|module| (format!("{}.ko", module.name), module.bytes))
+                .collect(),
             init: std::env::current_exe().map_err(Failure::environment)?,
             job: serde_json::to_vec(self.job).map_err(Failure::environment)?,
             vendor: self.machine.vendor,
@@ -105,7 +107,9 @@ impl Run<'_> {
         let trouble: RefCell<Option<Failure>> = RefCell::new(None);
         let outcome = boot.run(self.qemu, &mut |frame| {
             let taken = serde_json::from_slice::<Message>(frame)
-                .map_err(|error| Failure::usage(format!("the lab sent a message that makes no sense: {error}")))
+                .map_err(|error| {
+                    Failure::usage(format!("the lab sent a message that makes no sense: {error}"))
+                })
                 .and_then(|message| recorder.take(message));
             if let Err(failure) = taken {
                 trouble.borrow_mut().get_or_insert(failure);
@@ -134,7 +138,9 @@ pub fn list_kernels() -> Result<(), Failure> {
             offer.suites.join(" ")
         );
     }
-    println!("\nA shorter version is the newest that matches: debian:6.1. Kernels of your own: FILE.deb,");
+    println!(
+        "\nA shorter version is the newest that matches: debian:6.1. Kernels of your own: FILE.deb,"
+    );
     println!("IMAGE:MODULE_DIR, or host for the one installed in /boot.");
     Ok(())
 }

@@ -35,12 +35,11 @@ const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
 struct Bench {
     machine: Machine,
     statistics: Option<Statistics>,
-    watchdog: Watchdog,
 }
 
 /// Measures every cell, the counted pass over all of them first.
 pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
-    let mut bench = Bench::new(host, plan.effort)?;
+    let mut bench = Bench::new(host)?;
     emit(Message::Target(describe(host, &mut bench)))?;
     let mut totals = vec![None; plan.cells.len()];
     for pass in [Pass::Counted, Pass::Costed] {
@@ -58,7 +57,7 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
             emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
             if crashed {
                 // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
-                bench = Bench::new(host, plan.effort)?;
+                bench = Bench::new(host)?;
             }
         }
     }
@@ -67,7 +66,7 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
 
 /// What could be measured here, without measuring.
 pub fn survey(host: &Host) -> Result<Target, Error> {
-    Ok(describe(host, &mut Bench::new(host, Effort::NOISY)?))
+    Ok(describe(host, &mut Bench::new(host)?))
 }
 
 /// The counters of one pass. The costed pass has none: an open event, even a stopped one, adds
@@ -120,12 +119,11 @@ fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
 }
 
 impl Bench {
-    fn new(host: &Host, effort: Effort) -> Result<Self, Error> {
+    fn new(host: &Host) -> Result<Self, Error> {
         let nothing = GuestImage { code: &[], entry: layout::CODE };
         let mut machine = Machine::new(host, &nothing, MachineConfig::default())?;
         let statistics = Statistics::open(machine.vcpu(), &STATISTICS).ok();
-        let budget = Duration::from_secs(effort.watchdog_seconds.into());
-        Ok(Self { machine, statistics, watchdog: Watchdog::start(budget)? })
+        Ok(Self { machine, statistics })
     }
 
     fn cell(
@@ -135,7 +133,7 @@ impl Bench {
         counters: &mut Counters,
         batches: &mut Vec<Batch>,
     ) -> Result<(), Error> {
-        self.watchdog.restart()?;
+        let watchdog = Watchdog::start(Duration::from_secs(cell.watchdog_seconds.into()))?;
         self.machine.load(&GuestImage { code: &cell.code, entry: layout::CODE })?;
         let debug = match cell.session {
             Session::Kernel => GuestDebug::Off,
@@ -143,16 +141,16 @@ impl Bench {
         };
         self.machine.vcpu().set_guest_debug(debug)?;
         // Once without counting: page tables, caches and KVM's own first-time work.
-        self.to(Marker::Begin)?;
-        self.to(Marker::End)?;
+        self.to(Marker::Begin, &watchdog)?;
+        self.to(Marker::End, &watchdog)?;
         while !goal.reached(batches) {
-            batches.push(self.batch(counters)?);
+            batches.push(self.batch(counters, &watchdog)?);
         }
         Ok(())
     }
 
-    fn to(&mut self, wanted: Marker) -> Result<(), Error> {
-        let reached = self.machine.vcpu().run_to_marker(&self.watchdog)?;
+    fn to(&mut self, wanted: Marker, watchdog: &Watchdog) -> Result<(), Error> {
+        let reached = self.machine.vcpu().run_to_marker(watchdog)?;
         if reached.marker == wanted {
             Ok(())
         } else {
@@ -161,8 +159,8 @@ impl Bench {
     }
 
     /// One section. Between the markers nothing is done but running the guest.
-    fn batch(&mut self, counters: &mut Counters) -> Result<Batch, Error> {
-        self.to(Marker::Begin)?;
+    fn batch(&mut self, counters: &mut Counters, watchdog: &Watchdog) -> Result<Batch, Error> {
+        self.to(Marker::Begin, watchdog)?;
         let before = self.statistics.as_mut().map(Statistics::read).transpose()?;
         if let Some(trace) = &mut counters.trace {
             trace.start()?;
@@ -170,7 +168,7 @@ impl Bench {
         if let Some(cycles) = &mut counters.cycles {
             cycles.start()?;
         }
-        let section = self.to(Marker::End);
+        let section = self.to(Marker::End, watchdog);
         if let Some(cycles) = &mut counters.cycles {
             cycles.stop()?;
         }

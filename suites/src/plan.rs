@@ -102,7 +102,11 @@ pub fn policy(more: &[Workload]) -> Vec<Cell> {
     for session in Session::ALL {
         for interposed in INTERPOSED {
             for pattern in PATTERNS {
-                push_new(&mut cells, Workload { interposed: period(interposed), ..Workload::new(pattern) }, session);
+                push_new(
+                    &mut cells,
+                    Workload { interposed: period(interposed), ..Workload::new(pattern) },
+                    session,
+                );
             }
         }
     }
@@ -140,11 +144,8 @@ fn anchors() -> Vec<Cell> {
         session,
         role: Role::Anchor,
     };
-    let control = Cell {
-        workload: Workload::new(Pattern::None),
-        session: Session::Kernel,
-        role: Role::Cell,
-    };
+    let control =
+        Cell { workload: Workload::new(Pattern::None), session: Session::Kernel, role: Role::Cell };
     let mut cells = vec![control];
     for session in Session::ALL {
         cells.extend([None, Some(ANCHOR_INTERPOSED)].map(|interposed| anchor(session, interposed)));
@@ -193,9 +194,8 @@ mod tests {
     fn no_cell_is_measured_twice() {
         let cells = policy(&["windows".parse().unwrap(), "n:7,cpuid/2".parse().unwrap()]);
         for (index, cell) in cells.iter().enumerate() {
-            let same = |other: &&Cell| {
-                (other.workload, other.session) == (cell.workload, cell.session)
-            };
+            let same =
+                |other: &&Cell| (other.workload, other.session) == (cell.workload, cell.session);
             assert_eq!(cells.iter().filter(same).count(), 1, "cell {index}: {cell}");
         }
     }

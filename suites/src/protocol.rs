@@ -4,6 +4,7 @@
 //! nothing measured is lost when what comes after it fails. On this host the messages are function
 //! calls, in the lab they are frames; both sides are the same binary.
 
+use guest_payloads::Workload;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Session;
@@ -36,6 +37,8 @@ pub struct JobCell {
     pub session: Session,
     /// Whether it is measured a second time, with no tracepoint: what it costs.
     pub costed: bool,
+    /// Longest time it may take, in seconds of the target's clock.
+    pub watchdog_seconds: u32,
 }
 
 /// How long to go on with a cell.
@@ -45,18 +48,31 @@ pub struct Effort {
     pub undisturbed: u32,
     /// Stop after this many batches in any case.
     pub most: u32,
-    /// Longest time one cell may take, in seconds of the target's clock.
-    pub watchdog_seconds: u32,
 }
 
 impl Effort {
     /// Undisturbed batches a cell needs to be judged at all.
     pub const NEEDED: u32 = 3;
     /// In an emulator that counts instructions every batch is alike: as few as can be judged.
-    pub const REPEATABLE: Self =
-        Self { undisturbed: Self::NEEDED, most: 24, watchdog_seconds: 2 };
-    /// Where time is noise: more batches, many more attempts.
-    pub const NOISY: Self = Self { undisturbed: 15, most: 150, watchdog_seconds: 2 };
+    pub const REPEATABLE: Self = Self { undisturbed: Self::NEEDED, most: 24 };
+    /// An emulator on the wall clock: no more batches are needed, but many more attempts.
+    pub const DISTURBED: Self = Self { undisturbed: Self::NEEDED, most: 150 };
+    /// Hardware: enough batches for a median.
+    pub const HARDWARE: Self = Self { undisturbed: 15, most: 150 };
+
+    /// Longest time a cell may take, in seconds of the target's clock: a good deal more than any
+    /// kernel needs, or a guest that never ends would not be told from a slow one.
+    pub fn watchdog_seconds(self, workload: &Workload) -> u32 {
+        const LEAST: u64 = 2;
+        const NS_PER_EXIT: u64 = 20_000;
+        const NS_PER_ROUND: u64 = 10;
+        let switches = u64::from(workload.switches);
+        let exits = switches * (u64::from(workload.accesses()) + 1);
+        let rounds = switches.saturating_mul(workload.work.into());
+        let section = exits * NS_PER_EXIT + rounds.saturating_mul(NS_PER_ROUND);
+        let all = section.saturating_mul(self.most.into()) / 1_000_000_000;
+        u32::try_from(LEAST + all).unwrap_or(u32::MAX)
+    }
 }
 
 /// Which of the two passes over a cell.
@@ -152,10 +168,22 @@ pub struct Measured {
 /// One check of the VMM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Its name.
+    /// What must hold, in a few words.
     pub name: String,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
+    /// Whether it does.
+    pub outcome: CheckOutcome,
+}
+
+/// How a check ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckOutcome {
+    /// It holds; with the figures that show it.
+    Passed(String),
+    /// It cannot be judged here, and why.
+    Skipped(String),
+    /// What was expected and what came.
+    Failed(String),
 }
 
 /// What was counted over one section.

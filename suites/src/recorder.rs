@@ -7,7 +7,7 @@ use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
 use crate::assess::Assessment;
 use crate::judge::Verdict;
 use crate::plan::Cell;
-use crate::protocol::{Checked, Message, Target};
+use crate::protocol::{CheckOutcome, Checked, Message, Target};
 use crate::rows::{Clock, Context, Rows};
 use crate::status::{Failure, Status};
 use crate::terminal::Progress;
@@ -53,7 +53,12 @@ enum State {
 
 impl<'a> Recorder<'a> {
     /// For a run whose cells are these; none for suites without cells.
-    pub fn new(dir: &'a mut RunDir, progress: &'a Progress, about: About, cells: Vec<Cell>) -> Self {
+    pub fn new(
+        dir: &'a mut RunDir,
+        progress: &'a Progress,
+        about: About,
+        cells: Vec<Cell>,
+    ) -> Self {
         let (records, complaints) = (Vec::new(), Vec::new());
         Self { dir, progress, about, cells, state: State::Silent, records, complaints }
     }
@@ -106,9 +111,10 @@ impl<'a> Recorder<'a> {
 
     /// The worst of the rows.
     pub fn status(&self) -> Status {
-        let failed = self.records.iter().any(|row| {
-            row.status == reports::Status::Failed && row.key.metric != Metric::Verdict
-        });
+        let failed = self
+            .records
+            .iter()
+            .any(|row| row.status == reports::Status::Failed && row.key.metric != Metric::Verdict);
         if failed { Status::Regression } else { Status::Done }
     }
 
@@ -146,9 +152,10 @@ impl<'a> Recorder<'a> {
 
     fn check(&mut self, checked: &Checked) -> Result<(), Failure> {
         self.progress.step();
-        let outcome = match &checked.failure {
-            None => Outcome::passed(),
-            Some(failure) => {
+        let outcome = match &checked.outcome {
+            CheckOutcome::Passed(_) => Outcome::passed(),
+            CheckOutcome::Skipped(reason) => Outcome::skipped(first_line(reason)),
+            CheckOutcome::Failed(failure) => {
                 self.complain(&format!("{}: {failure}", checked.name));
                 Outcome::failed(None, first_line(failure))
             }
@@ -159,14 +166,12 @@ impl<'a> Recorder<'a> {
         let key = Key {
             target: reports::Target { vendor, machine: about.machine, cpu_model },
             cell: no_cell(&about.suite),
-            metric: Metric::Check(checked.name.parse().map_err(Failure::environment)?),
+            metric: Metric::Check(slug(&checked.name)),
             source: Source::None,
         };
         let run = self.dir.info().run.clone();
-        let record = Record {
-            deterministic: true,
-            ..Record::new(run, about.subject.clone(), key, outcome)
-        };
+        let record =
+            Record { deterministic: true, ..Record::new(run, about.subject.clone(), key, outcome) };
         self.write(Rows { records: vec![record], samples: vec![] })
     }
 
@@ -202,6 +207,15 @@ fn no_cell(suite: &Name) -> reports::Cell {
         work: 0,
         switches: 0,
     }
+}
+
+/// A check's sentence as one word: `a-triple-fault-is-reported`.
+fn slug(sentence: &str) -> Name {
+    let words =
+        sentence.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let joined = words.collect::<Vec<_>>().join("-");
+    let end = joined.len().min(64);
+    joined[..end].parse().expect("letters, digits and dashes")
 }
 
 fn first_line(text: &str) -> String {

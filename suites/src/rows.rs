@@ -324,9 +324,10 @@ fn dr_exits(
         return Counts { metric, source: Source::Tracepoint, outcome, predicted: expected };
     }
     // By subtraction: the total less what is known to be no DR exit.
-    let left = judged.shown.and_then(|batch| batch.exits).zip(predicted).map(|(exits, predicted)| {
-        Value::count(exits.saturating_sub(predicted.interposed + predicted.marker))
-    });
+    let left =
+        judged.shown.and_then(|batch| batch.exits).zip(predicted).map(|(exits, predicted)| {
+            Value::count(exits.saturating_sub(predicted.interposed + predicted.marker))
+        });
     let outcome = match (left, &judged.blot) {
         (None, Blot::None) => Outcome::skipped(context.missing_trace()),
         (left, blot) => blot.outcome(left),
@@ -448,7 +449,9 @@ fn instruction_rows(
     let (value, alike) = shared.unzip();
     let value = value.and_then(|total| Value::ratio(total, switches));
     let outcome = match (blot, alike) {
-        (Blot::None, Some(1)) => Outcome::unresolved(value, "no two undisturbed batches were alike"),
+        (Blot::None, Some(1)) => {
+            Outcome::unresolved(value, "no two undisturbed batches were alike")
+        }
         (blot, _) => blot.outcome(value),
     };
     let row = context.row(cell, Metric::Instructions, Source::Tsc, outcome);
@@ -486,9 +489,8 @@ fn nanosecond_rows(
         rows.records.push(context.row(cell, Metric::Ns, Source::Tsc, outcome));
         return;
     };
-    let per_switch = |batch: &Batch| {
-        batch.tsc as f64 * 1e6 / f64::from(khz) / f64::from(cell.workload.switches)
-    };
+    let per_switch =
+        |batch: &Batch| batch.tsc as f64 * 1e6 / f64::from(khz) / f64::from(cell.workload.switches);
     medians(context, cell, Metric::Ns, Source::Tsc, batches, blot, &per_switch, rows);
 }
 

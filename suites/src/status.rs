@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn a_finding_outweighs_what_could_not_be_found_out() {
         use Status::{Done, Environment, Regression, Untestable};
-        let worst = |all: &[Status]| all.iter().fold(Done, |worst, one| worst.worst(*one)).code(false);
+        let worst =
+            |all: &[Status]| all.iter().fold(Done, |worst, one| worst.worst(*one)).code(false);
         assert_eq!(worst(&[Done, Environment, Untestable, Regression]), 1);
         assert_eq!(worst(&[Environment, Untestable, Done]), 125);
         assert_eq!(worst(&[Done, Environment]), 2);

@@ -1,9 +1,10 @@
 //! The target's side of the protocol: does a job and says what came of it.
 
 use bench_vmm::Host;
+use bench_vmm::selfcheck::Outcome;
 
 use crate::measure::{self, Emit, Error};
-use crate::protocol::{Checked, Job, Message};
+use crate::protocol::{CheckOutcome, Checked, Job, Message};
 
 /// Does `job` on this kernel's KVM.
 pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
@@ -16,8 +17,12 @@ pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
 
 fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
     for check in bench_vmm::selfcheck::CHECKS {
-        let failure = check.run(host).err();
-        emit(Message::Checked(Checked { name: check.name.to_owned(), failure: failure.map(|failure| failure.to_string()) }))?;
+        let outcome = match check.run(host) {
+            Ok(Outcome::Passed(figures)) => CheckOutcome::Passed(figures),
+            Ok(Outcome::Skipped(reason)) => CheckOutcome::Skipped(reason),
+            Err(failure) => CheckOutcome::Failed(failure.to_string()),
+        };
+        emit(Message::Checked(Checked { name: check.name.to_owned(), outcome }))?;
     }
     emit(Message::Done)
 }
@@ -26,7 +31,8 @@ fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
 /// Does not return.
 pub fn run_as_init() -> ! {
     drbench_lab::guest::run(|session| {
-        let job = serde_json::from_slice(session.job()).map_err(drbench_lab::guest::GuestError::job)?;
+        let job =
+            serde_json::from_slice(session.job()).map_err(drbench_lab::guest::GuestError::job)?;
         work(&job, &mut |message| {
             session.send(&serde_json::to_vec(&message)?)?;
             Ok(())

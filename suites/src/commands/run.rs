@@ -40,11 +40,13 @@ impl<'a> Session<'a> {
     fn begin(args: &'a RunArgs) -> Result<Self, Failure> {
         refuse_before_the_run_begins(args)?;
         let mut info = RunInfo::begin(env!("CARGO_PKG_VERSION"), std::env::args().collect());
-        let binary = std::env::current_exe().and_then(std::fs::read).map_err(Failure::environment)?;
+        let binary =
+            std::env::current_exe().and_then(std::fs::read).map_err(Failure::environment)?;
         info.hashes.insert("binary".to_owned(), sha256(&binary));
-        let path = args.out.clone().unwrap_or_else(|| {
-            PathBuf::from("results").join(info.run.run_id.as_str())
-        });
+        let path = args
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("results").join(info.run.run_id.as_str()));
         let dir = RunDir::create(&path, info).map_err(Failure::environment)?;
         Ok(Self { args, dir, records: vec![], status: Status::Done })
     }
@@ -66,7 +68,7 @@ impl<'a> Session<'a> {
             suite: suite_name(self.args.suite),
         };
         drop(host);
-        let (cells, job) = job(self.args, vendor, Effort::NOISY)?;
+        let (cells, job) = job(self.args, vendor, Effort::HARDWARE)?;
         let progress = Progress::new("measuring this host's KVM", steps(&job));
         let mut recorder = Recorder::new(&mut self.dir, &progress, about, cells);
         let outcome = target::work(&job, &mut |message| {
@@ -100,7 +102,7 @@ impl<'a> Session<'a> {
     ) -> Result<Ended, Failure> {
         let vendor = lab::payload_vendor(machine.vendor);
         let (clock, effort) = if self.args.no_icount {
-            (Clock::EmulatorTime, Effort { most: Effort::NOISY.most, ..Effort::REPEATABLE })
+            (Clock::EmulatorTime, Effort::DISTURBED)
         } else {
             (Clock::Instructions, Effort::REPEATABLE)
         };
@@ -120,7 +122,8 @@ impl<'a> Session<'a> {
             suite: suite_name(self.args.suite),
         };
         let console = self.args.keep_console.then(|| {
-            let file = format!("console-{}-{}.log", kernel.kernel_id.replace('/', "_"), machine.vendor);
+            let file =
+                format!("console-{}-{}.log", kernel.kernel_id.replace('/', "_"), machine.vendor);
             self.dir.path().join(file)
         });
         progress.say("booting");
@@ -236,7 +239,9 @@ fn refuse_before_the_run_begins(args: &RunArgs) -> Result<(), Failure> {
 }
 
 fn no_kvm(error: &HostError) -> Failure {
-    Failure::usage(format!("{error}. Without KVM, a kernel can be measured in the lab: {LAB_COMMAND}"))
+    Failure::usage(format!(
+        "{error}. Without KVM, a kernel can be measured in the lab: {LAB_COMMAND}"
+    ))
 }
 
 /// The cells of a suite and the job that measures them.
@@ -244,14 +249,16 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
     if args.suite == Suite::Selfcheck {
         return Ok((vec![], Job::Selfcheck));
     }
-    let cells = if args.workload.is_empty() {
-        plan::policy(&[])
-    } else {
-        plan::only(&args.workload)
-    };
+    let cells =
+        if args.workload.is_empty() { plan::policy(&[]) } else { plan::only(&args.workload) };
     let one = |cell: &Cell| {
         let payload = Payload::assemble(&cell.workload, vendor).map_err(Failure::environment)?;
-        Ok(JobCell { code: payload.code, session: cell.session, costed: assess::is_costed(cell) })
+        Ok(JobCell {
+            code: payload.code,
+            session: cell.session,
+            costed: assess::is_costed(cell),
+            watchdog_seconds: effort.watchdog_seconds(&cell.workload),
+        })
     };
     let plan = Plan { cells: cells.iter().map(one).collect::<Result<_, Failure>>()?, effort };
     Ok((cells, Job::Measure(plan)))
