@@ -299,3 +299,6 @@ pub fn interposed_exits(trace: &Trace, kind: InterposedKind, names: &[String]) -
         | InterposedKind::Wrmsr => of_kind,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,19 +128,18 @@ pub fn list_kernels() -> Result<(), Failure> {
         eprintln!("drbench: {text}");
     })
     .map_err(|error| Failure::of_lab(kernel::KernelError::from(error)))?;
-    println!("{:<20}{:<16}{:<36}suites", "--kernel", "package", "");
+    println!("{:<32}{:<36}suites", "--kernel", "package");
     for offer in offers {
         println!(
-            "{:<20}{:<16}{:<36}{}",
-            format!("debian:{}", offer.version()),
-            offer.package_version.as_str(),
+            "{:<32}{:<36}{}",
+            format!("debian:{}", offer.package_version.as_str()),
             offer.package,
             offer.suites.join(" ")
         );
     }
     println!(
-        "\nA shorter version is the newest that matches: debian:6.1. Kernels of your own: FILE.deb,"
+        "\nA shorter version is the newest that matches: debian:6.1. Kernels of your own: FILE.deb,\n\
+         IMAGE:MODULE_DIR, or host for the one installed in /boot."
     );
-    println!("IMAGE:MODULE_DIR, or host for the one installed in /boot.");
     Ok(())
 }

@@ -1,0 +1,154 @@
+//! How a boot fails, and whose fault it is.
+
+use super::{Boot, Console, process::Exit};
+use crate::emulator::NoEmulator;
+use crate::fault::{Blame, Blamed};
+use crate::frame::{Fatal, FatalKind, FrameError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why a boot did not reach its end marker.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// There is no emulator for the CPU asked for.
+    #[error(transparent)]
+    Cpu(#[from] NoEmulator),
+    /// A file of the run.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    File {
+        /// What was tried, such as "read".
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The emulator's process could not be made.
+    #[error(
+        "cannot start the emulator: {source}; setpriv (package util-linux), sh and env are needed on PATH"
+    )]
+    Spawn {
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The emulator failed, the guest did not.
+    #[error("the emulator {exit}, before the guest's end: {complaint}\n{console}")]
+    Emulator {
+        /// How it ended, such as "was killed by SIGKILL".
+        exit: String,
+        /// What it wrote to stderr.
+        complaint: String,
+        /// What the kernel wrote.
+        console: Console,
+    },
+    /// The kernel panicked.
+    #[error("the kernel {image} panicked: {line}\n{console}", image = image.display())]
+    Panicked {
+        /// The kernel.
+        image: PathBuf,
+        /// The console's line about it.
+        line: String,
+        /// What the kernel wrote.
+        console: Console,
+    },
+    /// PID 1 ended without a word, which the kernel answers with a panic.
+    #[error("the init ended by itself, and the kernel panicked for it: {line}\n{console}")]
+    InitDied {
+        /// The console's line about it.
+        line: String,
+        /// What the kernel wrote.
+        console: Console,
+    },
+    /// The kernel neither ended nor panicked in time.
+    #[error(
+        "the kernel {image} did not boot, or hung: no end after {limit:?}. {console}",
+        image = image.display()
+    )]
+    Hung {
+        /// The kernel.
+        image: PathBuf,
+        /// The time limit.
+        limit: Duration,
+        /// What the kernel wrote.
+        console: Console,
+    },
+    /// The machine was reset or powered off, with no end marker and no panic.
+    #[error(
+        "the kernel {image} reset or powered off the machine before the run's end. {console}",
+        image = image.display()
+    )]
+    Reset {
+        /// The kernel.
+        image: PathBuf,
+        /// What the kernel wrote.
+        console: Console,
+    },
+    /// The init gave up and said why.
+    #[error("{fatal}\n{console}")]
+    Init {
+        /// Its words.
+        fatal: Fatal,
+        /// What the kernel wrote.
+        console: Console,
+    },
+    /// Frames were lost or damaged on their way.
+    #[error("the guest ended, but its results are incomplete: {0}")]
+    Frames(FrameError),
+}
+
+impl Blamed for BootError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Panicked { .. } | Self::Hung { .. } | Self::Reset { .. } => Blame::Kernel,
+            Self::Init { fatal, .. } => match fatal.kind {
+                FatalKind::Module | FatalKind::SetUp => Blame::Kernel,
+                FatalKind::Program => Blame::Environment,
+            },
+            Self::Cpu(_)
+            | Self::File { .. }
+            | Self::Spawn { .. }
+            | Self::Emulator { .. }
+            | Self::InitDied { .. }
+            | Self::Frames(_) => Blame::Environment,
+        }
+    }
+}
+
+impl BootError {
+    /// For `map_err`: what was tried, on which file.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// The emulator ended and no end marker came.
+    pub(super) fn exited(boot: &Boot, exit: Exit, stderr: &Path, console: Console) -> Self {
+        if exit.orderly() || console.panic.is_some() {
+            return Self::panicked(boot, console)
+                .unwrap_or_else(|console| Self::Reset { image: boot.image().to_owned(), console });
+        }
+        let complaint = std::fs::read(stderr).unwrap_or_default();
+        let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
+        let complaint = if complaint.is_empty() { "it said nothing".to_owned() } else { complaint };
+        Self::Emulator { exit: exit.to_string(), complaint, console }
+    }
+
+    /// The time is up. A kernel that panicked and then hung panicked.
+    pub(super) fn hung(boot: &Boot, console: Console) -> Self {
+        Self::panicked(boot, console).unwrap_or_else(|console| Self::Hung {
+            image: boot.image().to_owned(),
+            limit: boot.time_limit,
+            console,
+        })
+    }
+
+    /// The panic on the console, or the console back if there is none.
+    fn panicked(boot: &Boot, console: Console) -> Result<Self, Console> {
+        match console.panic.clone() {
+            Some(line) if console.init_died() => Ok(Self::InitDied { line, console }),
+            Some(line) => Ok(Self::Panicked { image: boot.image().to_owned(), line, console }),
+            None => Err(console),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Booting a kernel with our binary as PID 1, and taking what it sends.
+
+mod console;
+mod error;
+mod process;
+mod receive;
+
+pub use console::Console;
+pub use error::BootError;
+
+use crate::emulator::{Clock, CpuVendor, Machine, MachineFiles, Qemu};
+use crate::frame::{Fatal, FrameError};
+use crate::initramfs;
+use process::{Emulator, Exit};
+use receive::{Ending, Receiver};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often the frames and the emulator are looked at. The guest notices nothing of it.
+const POLL: Duration = Duration::from_millis(5);
+
+/// One boot: what is booted, and how.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// The kernel: an ELF vmlinux with a PVH entry, or a bzImage (several seconds slower).
+    pub image: PathBuf,
+    /// Names such as `kvm_amd` and uncompressed contents, in load order.
+    pub modules: Vec<(String, Vec<u8>)>,
+    /// The static binary that is PID 1 and the only program; see [`crate::guest`].
+    pub init: PathBuf,
+    /// What the binary is to do, in its own words.
+    pub job: Vec<u8>,
+    /// Whose CPU the kernel sees.
+    pub vendor: CpuVendor,
+    /// What makes time pass in the guest.
+    pub clock: Clock,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+    /// Host time after which a guest that has not ended counts as hung.
+    pub time_limit: Duration,
+    /// Where to keep the console's log; none: nowhere.
+    pub console: Option<PathBuf>,
+}
+
+/// A run that reached its end marker.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How many frames with data came.
+    pub frames: u64,
+    /// Host time from the emulator's start to the end marker.
+    pub wall: Duration,
+    /// The emulator's whole command line.
+    pub command_line: Vec<OsString>,
+    /// The kernel's.
+    pub kernel_command_line: String,
+    /// What the kernel wrote to its console, as far as it is told.
+    pub console: Console,
+}
+
+/// The files of one run, and their folder, which goes when this does.
+struct Files {
+    initramfs: PathBuf,
+    console: PathBuf,
+    frames: PathBuf,
+    complaints: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Boot {
+    /// Boots, hands every data frame to `on_frame` when it is whole, and returns when the guest has
+    /// sent its end marker. Frames that came before a failure have been handed over by then.
+    ///
+    /// The emulator is gone when this returns, and also when this process dies in whatever way.
+    ///
+    /// # Errors
+    /// [`BootError`]; its [`Blamed::blame`](crate::Blamed::blame) tells the kernel's failures from
+    /// those of the machine around it.
+    pub fn run(&self, qemu: &Qemu, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, BootError> {
+        let machine = Machine::with_cpu(self.vendor)?;
+        let files = self.prepare()?;
+        let command_line = self.command_line(machine, qemu, &files);
+        let started = Instant::now();
+        let mut emulator = Emulator::start(&command_line, &files.complaints)?;
+        let mut receiver = Receiver::open(&files.frames)?;
+        let stopped = self.watch(started, &mut emulator, &mut receiver, on_frame)?;
+        let wall = started.elapsed();
+        emulator.stop();
+        let console = Console::read(&files.console);
+        match stopped {
+            Stopped::Ended => Ok(Outcome {
+                frames: receiver.data_frames(),
+                wall,
+                command_line,
+                kernel_command_line: machine.kernel_command_line(&self.append),
+                console,
+            }),
+            Stopped::Broken(reason) => Err(BootError::Frames(reason)),
+            Stopped::Fatal(fatal) => Err(BootError::Init { fatal, console }),
+            Stopped::TimedOut => Err(BootError::hung(self, console)),
+            Stopped::Exited(exit) => Err(BootError::exited(self, exit, &files.complaints, console)),
+        }
+    }
+
+    /// Writes what the emulator reads, and creates what it writes.
+    fn prepare(&self) -> Result<Files, BootError> {
+        fs::File::open(&self.image).map_err(BootError::io("open the kernel", &self.image))?;
+        let init = fs::read(&self.init).map_err(BootError::io("read the init", &self.init))?;
+        let folder = tempfile::Builder::new()
+            .prefix("drbench-boot-")
+            .tempdir()
+            .map_err(BootError::io("create a folder in", &std::env::temp_dir()))?;
+        let at = |name| folder.path().join(name);
+        let files = Files {
+            initramfs: at("initramfs"),
+            console: self.console.clone().unwrap_or_else(|| at("console")),
+            frames: at("frames"),
+            complaints: at("stderr"),
+            _folder: folder,
+        };
+        initramfs::build(&init, &self.modules, &self.job)
+            .and_then(|archive| fs::write(&files.initramfs, archive))
+            .map_err(BootError::io("write the initramfs", &files.initramfs))?;
+        for file in [&files.console, &files.frames] {
+            fs::File::create(file).map_err(BootError::io("create", file))?;
+        }
+        Ok(files)
+    }
+
+    fn command_line(&self, machine: Machine, qemu: &Qemu, files: &Files) -> Vec<OsString> {
+        let files = MachineFiles {
+            kernel: &self.image,
+            initramfs: &files.initramfs,
+            console: &files.console,
+            frames: &files.frames,
+        };
+        let mut words = qemu.command_line();
+        words.extend(machine.qemu_arguments(self.clock, files, &self.append));
+        words
+    }
+
+    fn watch(
+        &self,
+        started: Instant,
+        emulator: &mut Emulator,
+        receiver: &mut Receiver,
+        on_frame: &mut dyn FnMut(&[u8]),
+    ) -> Result<Stopped, BootError> {
+        loop {
+            // Asked before the frames are read: what was written before the exit is then seen.
+            let exit = emulator.exited()?;
+            let ending = receiver.receive(exit.is_some(), on_frame)?;
+            let stopped = match (ending, exit) {
+                (Some(Ending::End), _) => Stopped::Ended,
+                (Some(Ending::Fatal(fatal)), _) => Stopped::Fatal(fatal),
+                (Some(Ending::Broken(reason)), _) => Stopped::Broken(reason),
+                (None, Some(exit)) => Stopped::Exited(exit),
+                (None, None) if started.elapsed() > self.time_limit => Stopped::TimedOut,
+                (None, None) => {
+                    std::thread::sleep(POLL);
+                    continue;
+                }
+            };
+            return Ok(stopped);
+        }
+    }
+
+    fn image(&self) -> &Path {
+        &self.image
+    }
+}
+
+/// Why the run is over.
+enum Stopped {
+    Ended,
+    Fatal(Fatal),
+    Broken(FrameError),
+    Exited(Exit),
+    TimedOut,
+}

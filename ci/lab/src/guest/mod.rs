@@ -1,0 +1,184 @@
+//! What our binary does as PID 1 of a kernel in the lab.
+//!
+//! ```no_run
+//! use drbench_lab::guest;
+//!
+//! if guest::is_init() {
+//!     guest::run(|session| {
+//!         let answer = session.job().to_ascii_uppercase();
+//!         session.send(&answer)?;
+//!         Ok(())
+//!     });
+//! }
+//! ```
+
+mod kernel_log;
+mod port;
+mod setup;
+
+use crate::frame::{Fatal, FatalKind, Kind, MAX_PAYLOAD_BYTES};
+use crate::initramfs;
+use nix::errno::Errno;
+use nix::sys::reboot::{RebootMode, reboot};
+use port::Port;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Whether this process is PID 1 of a kernel in the lab: the job is there.
+pub fn is_init() -> bool {
+    std::process::id() == 1 && Path::new(initramfs::JOB).exists()
+}
+
+/// Why PID 1 cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// A file system could not be mounted.
+    #[error("the kernel cannot mount {file_system} on {target}: {errno}")]
+    Mount {
+        /// Its type.
+        file_system: &'static str,
+        /// Where.
+        target: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// A file of the initramfs or a device.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The kernel refused a module.
+    #[error("the kernel refuses the module {name}: {errno}{}", quoted(.complaints))]
+    Module {
+        /// The module's name.
+        name: String,
+        /// Why.
+        errno: Errno,
+        /// The last warnings in the kernel's log, which name the symbol or the version.
+        complaints: Vec<String>,
+    },
+    /// The job's own failure, in its words.
+    #[error("{0}")]
+    Job(String),
+    /// More than fits into a frame.
+    #[error("a message of {0} bytes is too long for a frame (at most {MAX_PAYLOAD_BYTES})")]
+    TooLong(usize),
+}
+
+impl GuestError {
+    /// The job's failure; for `map_err`.
+    pub fn job(error: impl std::fmt::Display) -> Self {
+        Self::Job(error.to_string())
+    }
+
+    fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
+    fn kind(&self) -> FatalKind {
+        match self {
+            Self::Module { .. } => FatalKind::Module,
+            Self::Mount { .. } | Self::File { .. } => FatalKind::SetUp,
+            Self::Job(_) | Self::TooLong(_) => FatalKind::Program,
+        }
+    }
+}
+
+fn quoted(complaints: &[String]) -> String {
+    if complaints.is_empty() {
+        return String::new();
+    }
+    format!("\nThe kernel's log: {}", complaints.join("; "))
+}
+
+/// The lab, seen from the inside: a job, and a line to answer on.
+#[derive(Debug)]
+pub struct Session {
+    job: Vec<u8>,
+    port: Port,
+}
+
+impl Session {
+    /// Mounts what measuring needs, opens the line and loads the modules in their order.
+    ///
+    /// # Errors
+    /// What the kernel refused. It has not been told to the host yet: see [`fail`], or use [`run`].
+    pub fn start() -> Result<Self, GuestError> {
+        setup::mount_all()?;
+        let port = Port::open()?;
+        let job_path = Path::new(initramfs::JOB);
+        let job = std::fs::read(job_path).map_err(GuestError::file("read", job_path))?;
+        setup::load_modules(Path::new(initramfs::MODULES))?;
+        Ok(Self { job, port })
+    }
+
+    /// What the host wants done.
+    pub fn job(&self) -> &[u8] {
+        &self.job
+    }
+
+    /// Sends a message and waits until the line is empty again, so that its interrupts do not fall
+    /// into what is measured next. It costs a few hundred instructions per byte: send seldom, and
+    /// never inside a measurement.
+    ///
+    /// # Errors
+    /// If the message is longer than [`MAX_PAYLOAD_BYTES`] or the line is broken.
+    pub fn send(&mut self, message: &[u8]) -> Result<(), GuestError> {
+        if message.len() > MAX_PAYLOAD_BYTES {
+            return Err(GuestError::TooLong(message.len()));
+        }
+        self.port.send(Kind::Data, message)
+    }
+
+    /// Says that the run is complete, and powers the machine off.
+    pub fn finish(mut self) -> ! {
+        match self.port.send(Kind::End, &[]) {
+            Ok(()) => power_off(),
+            Err(error) => fail(&error),
+        }
+    }
+}
+
+/// All of PID 1's life: sets up, does `body`, ends the run. A failure, or a panic in any thread, is
+/// told to the host and powers the machine off.
+pub fn run(body: impl FnOnce(&mut Session) -> Result<(), GuestError>) -> ! {
+    std::panic::set_hook(Box::new(|panic| fail(&GuestError::job(panic))));
+    let outcome = Session::start().and_then(|mut session| {
+        body(&mut session)?;
+        Ok(session)
+    });
+    match outcome {
+        Ok(session) => session.finish(),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Tells the host that PID 1 cannot go on, and powers the machine off.
+pub fn fail(error: &GuestError) -> ! {
+    // On the console as well: the line may be what is broken, and a panic hook must not panic.
+    let _ = io::Write::write_all(&mut io::stderr(), format!("drbench: {error}\n").as_bytes());
+    let fatal = Fatal { kind: error.kind(), message: error.to_string() };
+    // A new port: the failing thread may be the one that holds the other.
+    if let Ok(mut port) = Port::open() {
+        let _ = port.send(Kind::Fatal, &fatal.to_bytes());
+    }
+    power_off()
+}
+
+/// Powers the machine off. PID 1 must not return: the kernel would call that a panic.
+fn power_off() -> ! {
+    let refused = reboot(RebootMode::RB_POWER_OFF).unwrap_err();
+    let _ = io::Write::write_all(
+        &mut io::stderr(),
+        format!("drbench: cannot power off: {refused}\n").as_bytes(),
+    );
+    loop {
+        std::thread::park();
+    }
+}
