@@ -42,6 +42,7 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
     let mut bench = Bench::new(host)?;
     emit(Message::Target(describe(host, &mut bench)))?;
     let mut totals = vec![None; plan.cells.len()];
+    let mut broken = vec![None; plan.cells.len()];
     for pass in [Pass::Counted, Pass::Costed] {
         let mut counters = Counters::open(host, pass);
         for (index, cell) in plan.cells.iter().enumerate() {
@@ -49,16 +50,17 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
                 continue;
             }
             let mut batches = Vec::with_capacity(plan.effort.most as usize);
-            let goal = Goal { effort: plan.effort, total: totals[index] };
-            let result = bench.cell(cell, goal, &mut counters, &mut batches);
-            let error = result.err().map(|error| error.to_string());
-            totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);
-            let crashed = error.is_some();
-            emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
-            if crashed {
-                // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
-                bench = Bench::new(host)?;
+            if broken[index].is_none() {
+                let goal = Goal { effort: plan.effort, total: totals[index] };
+                if let Err(error) = bench.cell(cell, goal, &mut counters, &mut batches) {
+                    broken[index] = Some(error.to_string());
+                    // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
+                    bench = Bench::new(host)?;
+                }
             }
+            totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);
+            let error = broken[index].clone();
+            emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
         }
     }
     emit(Message::Done)

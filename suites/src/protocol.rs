@@ -48,22 +48,24 @@ pub struct Effort {
     pub undisturbed: u32,
     /// Stop after this many batches in any case.
     pub most: u32,
+    /// How long a guest may stand still before it counts as one that never ends.
+    pub patience_seconds: u32,
 }
 
 impl Effort {
     /// Undisturbed batches a cell needs to be judged at all.
     pub const NEEDED: u32 = 3;
-    /// In an emulator that counts instructions every batch is alike: as few as can be judged.
-    pub const REPEATABLE: Self = Self { undisturbed: Self::NEEDED, most: 24 };
+    /// In an emulator that counts instructions every batch is alike: as few as can be judged. One
+    /// second of its clock is a thousand million instructions.
+    pub const REPEATABLE: Self = Self { undisturbed: Self::NEEDED, most: 24, patience_seconds: 1 };
     /// An emulator on the wall clock: no more batches are needed, but many more attempts.
-    pub const DISTURBED: Self = Self { undisturbed: Self::NEEDED, most: 150 };
+    pub const DISTURBED: Self = Self { undisturbed: Self::NEEDED, most: 150, patience_seconds: 20 };
     /// Hardware: enough batches for a median.
-    pub const HARDWARE: Self = Self { undisturbed: 15, most: 150 };
+    pub const HARDWARE: Self = Self { undisturbed: 15, most: 150, patience_seconds: 5 };
 
     /// Longest time a cell may take, in seconds of the target's clock: a good deal more than any
     /// kernel needs, or a guest that never ends would not be told from a slow one.
     pub fn watchdog_seconds(self, workload: &Workload) -> u32 {
-        const LEAST: u64 = 2;
         const NS_PER_EXIT: u64 = 20_000;
         const NS_PER_ROUND: u64 = 10;
         let switches = u64::from(workload.switches);
@@ -71,7 +73,7 @@ impl Effort {
         let rounds = switches.saturating_mul(workload.work.into());
         let section = exits * NS_PER_EXIT + rounds.saturating_mul(NS_PER_ROUND);
         let all = section.saturating_mul(self.most.into()) / 1_000_000_000;
-        u32::try_from(LEAST + all).unwrap_or(u32::MAX)
+        u32::try_from(u64::from(self.patience_seconds) + all).unwrap_or(u32::MAX)
     }
 }
 

@@ -3,36 +3,40 @@
 mod boot;
 
 use boot::{PATIENCE, init, kernel};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What /proc says of a process: its parent, its state and its name.
+/// What /proc says of a process.
 struct Process {
     parent: i32,
     gone: bool,
-    name: String,
 }
 
 fn process(pid: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // pid (name) state parent …, proc(5); the name may have spaces and brackets.
-    let (before, after) = stat.rsplit_once(") ")?;
-    let mut fields = after.split(' ');
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let gone = matches!(fields.next()?, "Z" | "X");
-    let parent = fields.next()?.parse().ok()?;
-    Some(Process { parent, gone, name: before.split_once('(')?.1.to_owned() })
+    Some(Process { parent: fields.next()?.parse().ok()?, gone })
 }
 
+/// The emulator that boots, once it is itself: neither the search's `--version`, nor the shell that
+/// becomes it.
 fn emulator_of(parent: i32) -> Option<i32> {
-    let pids = fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.into_iter().find(|pid| {
-        process(*pid).is_some_and(|p| p.parent == parent && p.name.starts_with("qemu-system"))
+    let pids = fs::read_dir("/proc").ok()?;
+    let mut pids = pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(|pid| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = words.split(|byte| *byte == 0);
+        let program = words.next().unwrap_or_default();
+        program.ends_with(b"qemu-system-x86_64")
+            && words.any(|word| word == b"-initrd")
+            && process(*pid).is_some_and(|process| process.parent == parent)
     })
 }
 
@@ -47,35 +51,50 @@ fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Starts a process that boots (from a thread of its own), in a process group of its own.
-fn start_helper() -> (Child, i32) {
-    let helper = Command::new(init())
+/// When the booting process is ended.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// As soon as there is an emulator.
+    Start,
+    /// When the guest has said something.
+    Booted,
+}
+
+/// Starts a process that boots (from a thread of its own), ends it, and looks for its emulator.
+fn dies_with_its_parent(moment: Moment, end: impl FnOnce(Pid)) {
+    let mut helper = Command::new(init())
         .arg(&kernel().image)
-        .arg("hang")
+        .arg("echo booted\nhang")
         .process_group(0)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let pid = i32::try_from(helper.id()).unwrap();
     let emulator = wait_for("the emulator", || emulator_of(pid));
-    (helper, emulator)
-}
-
-fn dies_with_its_parent(end: impl FnOnce(Pid)) {
-    let (mut helper, emulator) = start_helper();
-    assert!(process(emulator).is_some_and(|p| !p.gone));
-    end(Pid::from_raw(i32::try_from(helper.id()).unwrap()));
+    if matches!(moment, Moment::Booted) {
+        let mut line = String::new();
+        BufReader::new(helper.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "booted\n");
+    }
+    assert!(process(emulator).is_some_and(|process| !process.gone));
+    end(Pid::from_raw(pid));
     helper.wait().unwrap();
-    wait_for("the emulator's end", || process(emulator).is_none_or(|p| p.gone).then_some(()));
+    let gone = || process(emulator).is_none_or(|process| process.gone).then_some(());
+    wait_for("the emulator's end", gone);
 }
 
 #[test]
-fn the_emulator_dies_when_we_are_killed() {
-    dies_with_its_parent(|pid| kill(pid, Signal::SIGKILL).unwrap());
+fn the_emulator_dies_when_we_are_killed_at_once() {
+    dies_with_its_parent(Moment::Start, |pid| kill(pid, Signal::SIGKILL).unwrap());
+}
+
+#[test]
+fn the_emulator_dies_when_we_are_killed_later() {
+    dies_with_its_parent(Moment::Booted, |pid| kill(pid, Signal::SIGKILL).unwrap());
 }
 
 #[test]
 fn the_emulator_dies_when_ctrl_c_ends_us() {
     // As a terminal does it: to the foreground process group, which the emulator is not in.
-    dies_with_its_parent(|pid| nix::sys::signal::killpg(pid, Signal::SIGINT).unwrap());
+    dies_with_its_parent(Moment::Start, |pid| killpg(pid, Signal::SIGINT).unwrap());
 }

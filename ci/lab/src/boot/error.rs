@@ -129,8 +129,11 @@ impl BootError {
                 .unwrap_or_else(|console| Self::Reset { image: boot.image().to_owned(), console });
         }
         let complaint = std::fs::read(stderr).unwrap_or_default();
-        let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
-        let complaint = if complaint.is_empty() { "it said nothing".to_owned() } else { complaint };
+        let complaint = String::from_utf8_lossy(&complaint);
+        // QEMU warns of every CPU feature it leaves out, at every start.
+        let said: Vec<_> = complaint.lines().filter(|line| !line.contains(": warning: ")).collect();
+        let complaint =
+            if said.is_empty() { "it said nothing".to_owned() } else { said.join("; ") };
         Self::Emulator { exit: exit.to_string(), complaint, console }
     }
 

@@ -1,0 +1,52 @@
+//! What `ci/perf` compares with: the lab's machine and command line, and an init that powers off at
+//! once. Prints the seconds from the emulator's start to its end.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use drbench_lab::boot::{Boot, BootError};
+use drbench_lab::cache::Cache;
+use drbench_lab::emulator::{Clock, CpuVendor, Qemu};
+use drbench_lab::kernel;
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        // Only returns where the kernel cannot power off; then it panics, and the boot fails.
+        let _ = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);
+        return ExitCode::FAILURE;
+    }
+    match boot() {
+        Ok(took) => {
+            println!("{:.3}", took.as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("plain-boot: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
+    let name = std::env::args().nth(1).ok_or("usage: plain-boot KERNEL")?;
+    let cache = Cache::open(Cache::default_dir()?)?;
+    let kernel = kernel::prepare(&name.parse()?, &cache, &|text| eprintln!("plain-boot: {text}"))?;
+    let boot = Boot {
+        image: kernel.image,
+        modules: vec![],
+        init: std::env::current_exe()?,
+        job: vec![],
+        vendor: CpuVendor::Amd,
+        clock: Clock::Instructions,
+        append: vec![],
+        time_limit: Duration::from_secs(120),
+        console: None,
+    };
+    let started = Instant::now();
+    match boot.run(&Qemu::find(None, None)?, &mut |_| {}) {
+        // No end marker, no panic: it powered off.
+        Err(BootError::Reset { .. }) => Ok(started.elapsed()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err("the init sent a frame".into()),
+    }
+}

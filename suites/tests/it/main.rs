@@ -1,0 +1,6 @@
+//! The real program with real guests: on /dev/kvm where there is one, in the lab always.
+
+mod common;
+mod failures;
+mod lab_policy;
+mod native;
