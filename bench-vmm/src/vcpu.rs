@@ -24,6 +24,8 @@ pub struct Vcpu {
     memory: GuestMemory,
     vm: VmIdentity,
     fresh: Fresh,
+    /// The system registers where guests begin, as KVM tells them; none before the first reset.
+    settled: Option<kvm_sregs>,
 }
 
 /// By what debugfs names a virtual machine: `<thread that made it>-<file descriptor>`.
@@ -69,18 +71,31 @@ impl Vcpu {
     ) -> Result<Self, GuestError> {
         let system_registers = fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
         let events = fd.get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
-        Ok(Self { fd, index, memory, vm, fresh: Fresh { system_registers, events } })
+        Ok(Self { fd, index, memory, vm, fresh: Fresh { system_registers, events }, settled: None })
     }
 
     /// Brings the processor back to where guests begin, at `entry`; guest debug is off then.
     pub fn reset(&mut self, entry: u64) -> Result<(), GuestError> {
         self.complete_pending();
         self.set_guest_debug(GuestDebug::Off)?;
-        let system_registers = boot::system_registers(&self.fresh.system_registers);
-        self.fd.set_sregs(&system_registers).map_err(failed("KVM_SET_SREGS"))?;
+        self.reset_system_registers()?;
         self.fd.set_regs(&boot::registers(entry, self.index)).map_err(failed("KVM_SET_REGS"))?;
         self.set_debug_registers(DebugRegisters::RESET)?;
         self.fd.set_vcpu_events(&self.fresh.events).map_err(failed("KVM_SET_VCPU_EVENTS"))
+    }
+
+    /// KVM drops the guest's nested page tables when the system registers are set, and each page then
+    /// costs a page fault again: set them only where the guest changed them.
+    fn reset_system_registers(&mut self) -> Result<(), GuestError> {
+        let now = self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?;
+        if self.settled == Some(now) {
+            return Ok(());
+        }
+        let system_registers = boot::system_registers(&self.fresh.system_registers);
+        self.fd.set_sregs(&system_registers).map_err(failed("KVM_SET_SREGS"))?;
+        // As KVM tells them back: it may fill in bits of its own.
+        self.settled = Some(self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?);
+        Ok(())
     }
 
     /// KVM finishes an instruction that went to userspace at the next `KVM_RUN`: have it do so

@@ -17,7 +17,7 @@ use crate::pattern::Pattern;
 /// let workload: Workload = "windows,cpuid/3,armed,work=100".parse()?;
 /// assert_eq!(workload.accesses(), 13);
 /// assert_eq!(workload.switches, Workload::DEFAULT_SWITCHES);
-/// assert_eq!(workload.to_string(), "windows,cpuid/3,armed,work=100,switches=8");
+/// assert_eq!(workload.to_string(), "windows,cpuid/3,armed,work=100,switches=4");
 /// # Ok::<(), guest_payloads::ParseWorkloadError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,9 +35,9 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Switches in a section where nothing else is said. Few, so that a section of a lazy kernel
-    /// stays far below one timer tick even in an emulator.
-    pub const DEFAULT_SWITCHES: u32 = 8;
+    /// Switches in a section where nothing else is said. Few: an emulator takes about 0.1 ms for an
+    /// exit, and a section should end well within one timer tick.
+    pub const DEFAULT_SWITCHES: u32 = 4;
     /// Most switches in a section.
     pub const MAX_SWITCHES: u32 = 10_000_000;
     /// Most rounds of work in a switch.

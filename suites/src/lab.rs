@@ -9,7 +9,7 @@ use drbench_lab::emulator::{Clock, CpuVendor, Machine, Qemu};
 use drbench_lab::kernel::{self, Kernel, KernelSpec, debian};
 
 use crate::cli::RunArgs;
-use crate::protocol::{Job, Message};
+use crate::protocol::{self, Job, Message};
 use crate::recorder::Recorder;
 use crate::status::Failure;
 use crate::terminal::Progress;
@@ -96,7 +96,7 @@ impl Run<'_> {
                 .map(|module| (format!("{}.ko", module.name), module.bytes))
                 .collect(),
             init: std::env::current_exe().map_err(Failure::environment)?,
-            job: serde_json::to_vec(self.job).map_err(Failure::environment)?,
+            job: protocol::encode(self.job).map_err(Failure::environment)?,
             vendor: self.machine.vendor,
             clock: if self.args.no_icount { Clock::Wall } else { Clock::Instructions },
             append: self.args.append.clone(),
@@ -106,10 +106,8 @@ impl Run<'_> {
         // A frame that cannot be understood or written ends the run, but only after the boot.
         let trouble: RefCell<Option<Failure>> = RefCell::new(None);
         let outcome = boot.run(self.qemu, &mut |frame| {
-            let taken = serde_json::from_slice::<Message>(frame)
-                .map_err(|error| {
-                    Failure::usage(format!("the lab sent a message that makes no sense: {error}"))
-                })
+            let taken = protocol::decode::<Message>(frame)
+                .map_err(Failure::environment)
                 .and_then(|message| recorder.take(message));
             if let Err(failure) = taken {
                 trouble.borrow_mut().get_or_insert(failure);

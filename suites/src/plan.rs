@@ -70,7 +70,7 @@ pub const ANCHOR_PATTERN: Pattern = Pattern::Accesses(5);
 pub const ANCHOR_INTERPOSED: Interposed =
     Interposed { kind: InterposedKind::PioUser, every: NonZeroU32::MIN };
 /// Switches of the emulation probe's long control loop.
-const EMULATION_PROBE_SWITCHES: u32 = 8 + 128;
+const EMULATION_PROBE_SWITCHES: u32 = Workload::DEFAULT_SWITCHES + 128;
 
 /// Patterns of the policy suite, the control first.
 const PATTERNS: [Pattern; 8] = [
@@ -84,7 +84,7 @@ const PATTERNS: [Pattern; 8] = [
     Pattern::Windows,
 ];
 
-/// Interposed exits of the policy suite. Of eight switches, every third leaves a rest: floor and
+/// Interposed exits of the policy suite. Of four switches, every third leaves a rest: floor and
 /// ceiling differ there.
 const INTERPOSED: [Option<(InterposedKind, u32)>; 4] = [
     None,

@@ -2,16 +2,33 @@
 //!
 //! A target gets a [`Job`] and answers with [`Message`]s, one for each finished thing, so that
 //! nothing measured is lost when what comes after it fails. On this host the messages are function
-//! calls, in the lab they are frames; both sides are the same binary.
+//! calls, in the lab they are frames; both sides are the same binary, so the encoding needs no names:
+//! postcard is short, and each byte costs the lab's kernel instructions and the emulator time.
 
 use guest_payloads::Workload;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Session;
 
+/// A job or message as bytes.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ProtocolError> {
+    postcard::to_stdvec(value).map_err(ProtocolError)
+}
+
+/// A job or message from its bytes.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ProtocolError> {
+    postcard::from_bytes(bytes).map_err(ProtocolError)
+}
+
+/// Bytes that are no job or message of this very binary.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a message between drbench and its target makes no sense ({0}); both must be the same binary"
+)]
+pub struct ProtocolError(postcard::Error);
+
 /// What a target has to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Job {
     /// Measure cells.
     Measure(Plan),
@@ -50,18 +67,24 @@ pub struct Effort {
     pub most: u32,
     /// How long a guest may stand still before it counts as one that never ends.
     pub patience_seconds: u32,
+    /// Sections are exactly alike when undisturbed: costs are known as soon as two are, and nothing
+    /// has to be warmed up.
+    pub exact: bool,
 }
 
 impl Effort {
     /// Undisturbed batches a cell needs to be judged at all.
-    pub const NEEDED: u32 = 3;
+    pub const NEEDED: u32 = 2;
     /// In an emulator that counts instructions every batch is alike: as few as can be judged. One
     /// second of its clock is a thousand million instructions.
-    pub const REPEATABLE: Self = Self { undisturbed: Self::NEEDED, most: 24, patience_seconds: 1 };
+    pub const REPEATABLE: Self =
+        Self { undisturbed: Self::NEEDED, most: 24, patience_seconds: 1, exact: true };
     /// An emulator on the wall clock: no more batches are needed, but many more attempts.
-    pub const DISTURBED: Self = Self { undisturbed: Self::NEEDED, most: 150, patience_seconds: 20 };
+    pub const DISTURBED: Self =
+        Self { undisturbed: Self::NEEDED, most: 150, patience_seconds: 20, exact: false };
     /// Hardware: enough batches for a median.
-    pub const HARDWARE: Self = Self { undisturbed: 15, most: 150, patience_seconds: 5 };
+    pub const HARDWARE: Self =
+        Self { undisturbed: 15, most: 150, patience_seconds: 5, exact: false };
 
     /// Longest time a cell may take, in seconds of the target's clock: a good deal more than any
     /// kernel needs, or a guest that never ends would not be told from a slow one.
@@ -79,7 +102,6 @@ impl Effort {
 
 /// Which of the two passes over a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Pass {
     /// The tracepoint counts exits by reason.
     Counted,
@@ -89,7 +111,6 @@ pub enum Pass {
 
 /// What a target says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Message {
     /// Once, first.
     Target(Target),
@@ -130,7 +151,6 @@ pub struct Target {
 
 /// Whether a counter can be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Availability {
     /// It can, in this way.
     Yes(String),
@@ -178,7 +198,6 @@ pub struct Checked {
 
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum CheckOutcome {
     /// It holds; with the figures that show it.
     Passed(String),
@@ -192,35 +211,26 @@ pub enum CheckOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Exits by the KVM statistics.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub exits: Option<u64>,
     /// Instructions emulated, by the KVM statistics.
-    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub emulated: Option<u64>,
     /// Difference of the guest's time stamps.
-    #[serde(rename = "t")]
     pub tsc: u64,
     /// Exits by the tracepoint.
-    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
     /// Cycles by the PMU, in the guest and in the host.
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub cycles: Option<[u64; 2]>,
 }
 
-/// Exits by the tracepoint. Kept short: in the lab each byte costs guest instructions.
+/// Exits by the tracepoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
     /// All exits.
-    #[serde(rename = "n")]
     pub total: u64,
     /// Exits by MOV DR.
-    #[serde(rename = "d")]
     pub dr: u64,
     /// Asynchronous exits.
-    #[serde(rename = "a")]
     pub asynchronous: u64,
     /// Every reason that occurred, by its name in the manual.
-    #[serde(rename = "b")]
     pub by_reason: Vec<(String, u64)>,
 }

@@ -4,7 +4,7 @@ use bench_vmm::Host;
 use bench_vmm::selfcheck::Outcome;
 
 use crate::measure::{self, Emit, Error};
-use crate::protocol::{CheckOutcome, Checked, Job, Message};
+use crate::protocol::{self, CheckOutcome, Checked, Job, Message};
 
 /// Does `job` on this kernel's KVM.
 pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
@@ -31,10 +31,9 @@ fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
 /// Does not return.
 pub fn run_as_init() -> ! {
     drbench_lab::guest::run(|session| {
-        let job =
-            serde_json::from_slice(session.job()).map_err(drbench_lab::guest::GuestError::job)?;
+        let job = protocol::decode(session.job()).map_err(drbench_lab::guest::GuestError::job)?;
         work(&job, &mut |message| {
-            session.send(&serde_json::to_vec(&message)?)?;
+            session.send(&protocol::encode(&message)?)?;
             Ok(())
         })
         .map_err(drbench_lab::guest::GuestError::job)

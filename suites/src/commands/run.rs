@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use bench_vmm::{Host, HostError};
+use drbench_lab::emulator::{Machine, Qemu};
+use drbench_lab::kernel::KernelSpec;
 use guest_payloads::{CpuVendor, Payload, Policy};
 use reports::{Record, RunDir, RunInfo, policy_table};
 
@@ -23,8 +25,13 @@ const LAB_COMMAND: &str = "drbench run --kernel debian:6.1 --cpu amd";
 
 /// Runs, prints the table, and ends with the worst of what was found.
 pub fn run(args: &RunArgs) -> Result<Status, Failure> {
-    let session = Session::begin(args)?;
-    if args.kernel.is_empty() { session.native() } else { session.lab() }
+    if args.kernel.is_empty() {
+        refuse_native(args)?;
+        Session::begin(args)?.native()
+    } else {
+        let lab = Lab::ready(args)?;
+        Session::begin(args)?.lab(&lab)
+    }
 }
 
 /// One `drbench run`.
@@ -38,7 +45,6 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     /// Creates the run directory: a place that cannot be written is told before an hour of work.
     fn begin(args: &'a RunArgs) -> Result<Self, Failure> {
-        refuse_before_the_run_begins(args)?;
         let mut info = RunInfo::begin(env!("CARGO_PKG_VERSION"), std::env::args().collect());
         let binary =
             std::env::current_exe().and_then(std::fs::read).map_err(Failure::environment)?;
@@ -81,12 +87,10 @@ impl<'a> Session<'a> {
         self.finish()
     }
 
-    fn lab(mut self) -> Result<Status, Failure> {
-        let qemu = lab::emulator(self.args.qemu.as_deref())?;
-        let machines = lab::cpu_vendors(&self.args.cpu)?;
+    fn lab(mut self, lab: &Lab) -> Result<Status, Failure> {
         for name in &self.args.kernel {
-            for &machine in &machines {
-                let ended = self.lab_cell(&qemu, name, machine);
+            for &machine in &lab.machines {
+                let ended = self.lab_cell(&lab.qemu, name, machine);
                 self.finish_part(ended, &format!("{name} on {}", machine.vendor));
             }
         }
@@ -94,12 +98,7 @@ impl<'a> Session<'a> {
     }
 
     /// One kernel on one machine.
-    fn lab_cell(
-        &mut self,
-        qemu: &drbench_lab::emulator::Qemu,
-        name: &str,
-        machine: drbench_lab::emulator::Machine,
-    ) -> Result<Ended, Failure> {
+    fn lab_cell(&mut self, qemu: &Qemu, name: &str, machine: Machine) -> Result<Ended, Failure> {
         let vendor = lab::payload_vendor(machine.vendor);
         let (clock, effort) = if self.args.no_icount {
             (Clock::EmulatorTime, Effort::DISTURBED)
@@ -122,9 +121,8 @@ impl<'a> Session<'a> {
             suite: suite_name(self.args.suite),
         };
         let console = self.args.keep_console.then(|| {
-            let file =
-                format!("console-{}-{}.log", kernel.kernel_id.replace('/', "_"), machine.vendor);
-            self.dir.path().join(file)
+            let id = kernel.kernel_id.replace('/', "_");
+            self.dir.path().join(format!("console-{id}-{}.log", machine.vendor))
         });
         progress.say("booting");
         let mut recorder = Recorder::new(&mut self.dir, &progress, about, cells);
@@ -219,23 +217,30 @@ fn end(mut recorder: Recorder<'_>, outcome: Result<(), Failure>) -> Result<Ended
     Ok(Ended { records: recorder.records, verdict, vendor, status, failure })
 }
 
-/// What can be told before anything is written.
-fn refuse_before_the_run_begins(args: &RunArgs) -> Result<(), Failure> {
-    if args.kernel.is_empty() {
-        if !args.cpu.is_empty() {
-            return Err(Failure::usage(
-                "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
-            ));
+/// What the lab needs, found before anything is written.
+struct Lab {
+    qemu: Qemu,
+    machines: Vec<Machine>,
+}
+
+impl Lab {
+    fn ready(args: &RunArgs) -> Result<Self, Failure> {
+        for name in &args.kernel {
+            name.parse::<KernelSpec>().map_err(Failure::environment)?;
         }
-        Host::open().map_err(|error| no_kvm(&error))?;
-        return Ok(());
+        let machines = lab::cpu_vendors(&args.cpu)?;
+        Ok(Self { machines, qemu: lab::emulator(args.qemu.as_deref())? })
     }
-    for name in &args.kernel {
-        name.parse::<drbench_lab::kernel::KernelSpec>().map_err(Failure::environment)?;
+}
+
+/// What makes a run on this host impossible, told before anything is written.
+fn refuse_native(args: &RunArgs) -> Result<(), Failure> {
+    if !args.cpu.is_empty() {
+        return Err(Failure::usage(
+            "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
+        ));
     }
-    lab::cpu_vendors(&args.cpu)?;
-    lab::emulator(args.qemu.as_deref())?;
-    Ok(())
+    Host::open().map(drop).map_err(|error| no_kvm(&error))
 }
 
 fn no_kvm(error: &HostError) -> Failure {

@@ -303,7 +303,7 @@ fn messages_come_back_as_they_went() {
         Message::Done,
     ];
     for message in messages {
-        let text = serde_json::to_vec(&message).unwrap();
-        assert_eq!(serde_json::from_slice::<Message>(&text).unwrap(), message);
+        let text = crate::protocol::encode(&message).unwrap();
+        assert_eq!(crate::protocol::decode::<Message>(&text).unwrap(), message);
     }
 }
