@@ -28,7 +28,8 @@ pub fn median(values: &[f64]) -> Option<Median> {
         even if even % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
         _ => sorted[middle],
     };
-    let interval = outer_rank(sorted.len()).map(|rank| (sorted[rank], sorted[sorted.len() - 1 - rank]));
+    let interval =
+        outer_rank(sorted.len()).map(|rank| (sorted[rank], sorted[sorted.len() - 1 - rank]));
     Some(Median { value, interval })
 }
 
@@ -37,12 +38,15 @@ pub fn median(values: &[f64]) -> Option<Median> {
 fn outer_rank(count: usize) -> Option<usize> {
     const EACH_SIDE: f64 = 0.025;
     let n = i32::try_from(count).ok()?;
-    // Probability that exactly k of n lie below, from k = 0 upwards. 0.5^n reaches zero near
-    // n = 1074; beyond that the normal approximation is exact to far more than a rank.
+    // 0.5^n would reach zero near n = 1074; such samples need no rank exact to one.
     if n > 1000 {
-        let n = f64::from(n);
-        return Some((n / 2.0 - 0.98 * n.sqrt()) as usize);
+        let width = 0.98 * f64::from(n).sqrt();
+        return (0..n / 2)
+            .rev()
+            .find(|&rank| f64::from(rank) <= f64::from(n) / 2.0 - width)
+            .and_then(|rank| usize::try_from(rank).ok());
     }
+    // Probability that exactly k of n lie below, from k = 0 upwards.
     let mut probability = 0.5f64.powi(n);
     let mut below = 0.0;
     let mut rank = None;

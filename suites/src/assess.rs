@@ -3,7 +3,6 @@
 //! The cells that decide the verdict come first. Until they are there, rows wait; afterwards each
 //! measurement becomes rows at once, so that what is finished is on disk whatever happens next.
 
-use bench_vmm::exits::ExitClass;
 use guest_payloads::{CpuVendor, InterposedKind, Payload, Rearm};
 use reports::{Metric, Source};
 
@@ -26,16 +25,6 @@ pub struct Assessment {
 struct Passes {
     counted: Option<Result<Vec<Batch>, String>>,
     costed: Option<Result<Vec<Batch>, String>>,
-}
-
-/// The class of exit an interposed instruction makes.
-pub fn class_of(kind: InterposedKind) -> ExitClass {
-    match kind {
-        InterposedKind::Cpuid => ExitClass::Cpuid,
-        InterposedKind::Hypercall => ExitClass::Hypercall,
-        InterposedKind::PioUser => ExitClass::Io,
-        InterposedKind::Rdmsr | InterposedKind::Wrmsr => ExitClass::Msr,
-    }
 }
 
 impl Assessment {
@@ -131,14 +120,13 @@ impl Assessment {
     fn rows(&self, index: usize, pass: Pass) -> Rows {
         let (cell, passes) = (&self.cells[index], &self.measured[index]);
         let Some(verdict) = &self.verdict else { return Rows::default() };
-        if matches!(cell.role, Role::FastPathProbe(_)) {
+        if matches!(cell.role, Role::FastPathProbe(_) | Role::EmulationProbe) {
             return Rows::default();
         }
         let rearm = cell.workload.interposed.map_or(Rearm::Yes, |i| self.rearm(i.kind));
         match (pass, &passes.counted, &passes.costed) {
             (Pass::Counted, Some(Ok(batches)), _) => {
-                let names = |kind| vec![class_of(kind).name().to_owned()];
-                rows::counted(&self.context, cell, batches, verdict, rearm, &names)
+                rows::counted(&self.context, cell, batches, verdict, rearm)
             }
             (Pass::Counted, Some(Err(reason)), _) => {
                 self.context.unmeasured(cell, Metric::DrExits, Source::Tracepoint, reason)

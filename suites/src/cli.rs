@@ -1,4 +1,5 @@
-//! The command line.
+//! The command line. Its doc comments are the help texts: they are for a terminal, without markup.
+#![allow(clippy::doc_markdown)]
 
 use std::path::PathBuf;
 

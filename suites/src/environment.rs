@@ -60,6 +60,12 @@ pub fn module_parameters(vendor: &str) -> Vec<String> {
     parameters
 }
 
+/// The words of the running kernel's command line.
+pub fn kernel_words() -> Vec<String> {
+    let line = read_line("/proc/cmdline").unwrap_or_default();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
 /// What the kernel says of the processor's vulnerabilities, sorted by name.
 pub fn mitigations() -> Vec<String> {
     let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else {

@@ -10,6 +10,7 @@
 //!
 //! Batches with A = 0 must equal the prediction, and a cell needs [`Effort::NEEDED`] of them.
 
+use bench_vmm::exits::ExitClass;
 use guest_payloads::{InterposedKind, Policy, PredictedExits, Rearm};
 
 use crate::plan::{Cell, Role, Session};
@@ -25,6 +26,8 @@ pub enum Verdict {
         /// Whether the tracepoint confirmed it; else it was found by subtraction from totals.
         confirmed: bool,
     },
+    /// The guest's kernel code is interpreted: what showed it.
+    Emulated(String),
     /// The anchors fit no policy: for each, the first prediction that broke.
     Unknown(Vec<String>),
     /// Too few undisturbed batches, or an anchor that could not be measured.
@@ -36,6 +39,7 @@ impl Verdict {
     pub fn policy(&self) -> Option<Policy> {
         match self {
             Self::Policy { policy, .. } => Some(*policy),
+            Self::Emulated(_) => Some(Policy::Emulated),
             Self::Unknown(_) | Self::Unresolved(_) => None,
         }
     }
@@ -44,6 +48,7 @@ impl Verdict {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Policy { policy, .. } => policy.name(),
+            Self::Emulated(_) => Policy::Emulated.name(),
             Self::Unknown(_) => "unknown",
             Self::Unresolved(_) => "unresolved",
         }
@@ -145,7 +150,7 @@ fn examine_total(batch: &Batch, policy: Policy, predicted: PredictedExits) -> Fi
 
 fn reasons(trace: &Trace) -> String {
     let list: Vec<_> =
-        trace.by_reason.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        trace.by_class.iter().map(|(code, count)| format!("{} {count}", code.class())).collect();
     list.join(", ")
 }
 
@@ -186,8 +191,8 @@ pub type Evidence<'a> = (&'a Cell, Result<&'a [Batch], &'a str>);
 
 /// The verdict, from everything that is no ordinary cell.
 pub fn verdict(evidence: &[Evidence<'_>]) -> Verdict {
-    if interpreted(evidence) {
-        return Verdict::Policy { policy: Policy::Emulated, confirmed: true };
+    if let Some(shown_by) = interpreted(evidence) {
+        return Verdict::Emulated(shown_by);
     }
     let mut anchors = Vec::new();
     for (cell, batches) in evidence.iter().filter(|(cell, _)| cell.role == Role::Anchor) {
@@ -239,19 +244,24 @@ fn fits(anchors: &[(&Cell, &[Batch])], policy: Policy) -> Judgement {
 
 /// Whether the emulation statistic grows with a loop that touches no debug register: at least one
 /// interpreted instruction for each additional switch of the control.
-fn interpreted(evidence: &[Evidence<'_>]) -> bool {
+fn interpreted(evidence: &[Evidence<'_>]) -> Option<String> {
     let control = evidence.iter().find(|(cell, _)| {
         cell.role == Role::Cell
             && cell.workload.accesses() == 0
             && cell.workload.interposed.is_none()
     });
     let probe = evidence.iter().find(|(cell, _)| cell.role == Role::EmulationProbe);
-    let (Some((short, Ok(few))), Some((long, Ok(many)))) = (control, probe) else { return false };
-    let (Some(few), Some(many)) = (median_emulated(few), median_emulated(many)) else {
-        return false;
-    };
+    let ((short, few), (long, many)) = control.zip(probe)?;
+    let few = median_emulated(few.as_ref().ok()?)?;
+    let many = median_emulated(many.as_ref().ok()?)?;
     let additional = long.workload.switches - short.workload.switches;
-    many.saturating_sub(few) >= additional.into()
+    let growth = many.saturating_sub(few);
+    (growth >= additional.into()).then(|| {
+        format!(
+            "{additional} more rounds of a loop without DR accesses made KVM emulate {growth} more \
+             instructions"
+        )
+    })
 }
 
 fn median_emulated(batches: &[Batch]) -> Option<u64> {
@@ -282,22 +292,23 @@ pub fn fast_path(verdict: &Verdict, probe: &Cell, batches: &[Batch]) -> Result<R
     Err(format!("of {} batches too few were undisturbed and alike", batches.len()))
 }
 
+/// The class of exit an interposed instruction makes.
+pub fn class_of(kind: InterposedKind) -> ExitClass {
+    match kind {
+        InterposedKind::Cpuid => ExitClass::Cpuid,
+        InterposedKind::Hypercall => ExitClass::Hypercall,
+        InterposedKind::PioUser => ExitClass::Io,
+        InterposedKind::Rdmsr | InterposedKind::Wrmsr => ExitClass::Msr,
+    }
+}
+
 /// Traced exits of the interposed kind, the END marker's own left out where both are OUTs: the
 /// marker is known by its port.
-pub fn interposed_exits(trace: &Trace, kind: InterposedKind, names: &[String]) -> u64 {
-    let of_kind: u64 = trace
-        .by_reason
-        .iter()
-        .filter(|(name, _)| names.contains(name))
-        .map(|(_, count)| count)
-        .sum();
-    match kind {
-        InterposedKind::PioUser => of_kind.saturating_sub(1),
-        InterposedKind::Cpuid
-        | InterposedKind::Hypercall
-        | InterposedKind::Rdmsr
-        | InterposedKind::Wrmsr => of_kind,
-    }
+pub fn interposed_exits(trace: &Trace, kind: InterposedKind) -> u64 {
+    let class = class_of(kind);
+    let of_class = trace.by_class.iter().filter(|(code, _)| code.class() == class);
+    let count: u64 = of_class.map(|(_, count)| count).sum();
+    if class == ExitClass::Io { count.saturating_sub(1) } else { count }
 }
 
 #[cfg(test)]

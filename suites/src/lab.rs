@@ -5,7 +5,7 @@ use std::path::Path;
 
 use drbench_lab::boot::Boot;
 use drbench_lab::cache::Cache;
-use drbench_lab::emulator::{Clock, CpuVendor, Machine, Qemu};
+use drbench_lab::emulator::{Clock, CpuVendor, Machine, MachineFiles, Qemu};
 use drbench_lab::kernel::{self, Kernel, KernelSpec, debian};
 
 use crate::cli::RunArgs;
@@ -60,6 +60,29 @@ pub fn prepare(name: &str, progress: &Progress) -> Result<Kernel, Failure> {
     kernel::prepare(&spec, &cache()?, &|text| progress.say(text)).map_err(Failure::of_lab)
 }
 
+/// The emulator's command line for the record: what varies from boot to boot is a plain name.
+pub fn command_line(qemu: &Qemu, machine: Machine, kernel: &Kernel, args: &RunArgs) -> Vec<String> {
+    let files = MachineFiles {
+        kernel: &kernel.image,
+        initramfs: Path::new("initramfs"),
+        console: Path::new("console"),
+        frames: Path::new("frames"),
+    };
+    let mut words = qemu.command_line();
+    words.extend(machine.qemu_arguments(clock(args), files, &args.append));
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// The words the lab's kernel is given.
+pub fn kernel_words(machine: Machine, args: &RunArgs) -> Vec<String> {
+    let line = machine.kernel_command_line(&args.append);
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+fn clock(args: &RunArgs) -> Clock {
+    if args.no_icount { Clock::Wall } else { Clock::Instructions }
+}
+
 /// The modules that run guests on this vendor's CPU.
 fn module_names(vendor: CpuVendor) -> [&'static str; 2] {
     match vendor {
@@ -98,7 +121,7 @@ impl Run<'_> {
             init: std::env::current_exe().map_err(Failure::environment)?,
             job: protocol::encode(self.job).map_err(Failure::environment)?,
             vendor: self.machine.vendor,
-            clock: if self.args.no_icount { Clock::Wall } else { Clock::Instructions },
+            clock: clock(self.args),
             append: self.args.append.clone(),
             time_limit: std::time::Duration::from_secs(self.args.time_limit.into()),
             console: self.console.clone(),

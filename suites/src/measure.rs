@@ -43,7 +43,7 @@ struct Bench {
 pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
     let mut bench = Bench::new(host)?;
     let trace = open_trace(host);
-    emit(Message::Target(describe(host, &mut bench, &trace)))?;
+    emit(Message::Target(Box::new(describe(host, &mut bench, &trace))))?;
     let mut trace = trace.ok();
     let mut totals = vec![None; plan.cells.len()];
     let mut broken = vec![None; plan.cells.len()];
@@ -209,20 +209,14 @@ impl Bench {
 fn read_trace(trace: &mut ExitTrace) -> Result<Trace, Error> {
     let counts = trace.read()?;
     let of = |class| counts.of(class).unwrap_or_default();
-    let mut by_reason: Vec<_> = counts
-        .classes
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(class, count)| (class.name().to_owned(), *count))
-        .collect();
-    if counts.other > 0 {
-        by_reason.push((ExitClass::Other.name().to_owned(), counts.other));
-    }
+    let occurred = counts.classes.iter().copied().chain([(ExitClass::Other, counts.other)]);
+    let by_class =
+        occurred.filter(|(_, count)| *count > 0).map(|(class, count)| (class.into(), count));
     Ok(Trace {
         total: counts.total,
         dr: of(ExitClass::DebugRegister),
         asynchronous: of(ExitClass::Asynchronous),
-        by_reason,
+        by_class: by_class.collect(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! calls, in the lab they are frames; both sides are the same binary, so the encoding needs no names:
 //! postcard is short, and each byte costs the lab's kernel instructions and the emulator time.
 
+use bench_vmm::exits::ExitClass;
 use guest_payloads::Workload;
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +114,7 @@ pub enum Pass {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Message {
     /// Once, first.
-    Target(Target),
+    Target(Box<Target>),
     /// A pass over a cell is done.
     Measured(Measured),
     /// A check of the VMM is done.
@@ -231,6 +232,24 @@ pub struct Trace {
     pub dr: u64,
     /// Asynchronous exits.
     pub asynchronous: u64,
-    /// Every reason that occurred, by its name in the manual.
-    pub by_reason: Vec<(String, u64)>,
+    /// Every class of exits that occurred.
+    pub by_class: Vec<(ClassCode, u64)>,
+}
+
+/// An [`ExitClass`] as one byte: its place in [`ExitClass::ALL`], the same on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassCode(u8);
+
+impl From<ExitClass> for ClassCode {
+    fn from(class: ExitClass) -> Self {
+        let place = ExitClass::ALL.iter().position(|known| *known == class);
+        Self(place.expect("ALL has every class") as u8)
+    }
+}
+
+impl ClassCode {
+    /// The class; one that this binary does not know counts as another.
+    pub fn class(self) -> ExitClass {
+        ExitClass::ALL.get(usize::from(self.0)).copied().unwrap_or(ExitClass::Other)
+    }
 }

@@ -1,5 +1,7 @@
 //! Takes a target's messages and writes them down as rows, at once.
 
+use std::collections::BTreeMap;
+
 use bench_vmm::KvmModule;
 use guest_payloads::CpuVendor;
 use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
@@ -40,6 +42,12 @@ pub struct About {
     pub clock: Clock,
     /// The suite.
     pub suite: Name,
+    /// The emulator, if it is one.
+    pub emulator: Option<reports::store::Emulator>,
+    /// The kernel's command line.
+    pub kernel_words: Vec<String>,
+    /// Checksums of the payloads, by workload.
+    pub payloads: BTreeMap<String, String>,
 }
 
 enum State {
@@ -66,7 +74,7 @@ impl<'a> Recorder<'a> {
     /// Takes a message.
     pub fn take(&mut self, message: Message) -> Result<(), Failure> {
         match message {
-            Message::Target(target) => self.introduce(target),
+            Message::Target(target) => self.introduce(*target),
             Message::Measured(measured) => {
                 self.progress.step();
                 if let Some(error) = &measured.error {
@@ -132,7 +140,12 @@ impl<'a> Recorder<'a> {
         let about = &self.about;
         let cpu_model = about.cpu_model.clone().unwrap_or_else(|| target.cpu_model.clone());
         let on = reports::Target { vendor, machine: about.machine, cpu_model };
-        let environment = environment_of(&about.subject, &on, &target);
+        let environment = reports::Environment {
+            emulator: about.emulator.clone(),
+            kernel_words: about.kernel_words.clone(),
+            hashes: about.payloads.clone(),
+            ..environment_of(&about.subject, &on, &target)
+        };
         self.dir.add_environment(environment).map_err(Failure::environment)?;
         for missing in [&target.statistics, &target.trace].into_iter().filter_map(|a| a.missing()) {
             self.progress.warn(&format!("not available here: {missing}"));

@@ -1,7 +1,7 @@
 //! KVM's own statistics: totals without reasons, and without any privilege since Linux 5.14.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -119,7 +119,8 @@ enum Reader {
         at: [Option<usize>; COUNT],
     },
     Debugfs {
-        files: [Option<File>; COUNT],
+        /// These files cannot be rewound: each reading opens them anew.
+        files: [Option<PathBuf>; COUNT],
     },
 }
 
@@ -177,8 +178,9 @@ impl Statistics {
         let directory: PathBuf = root.join(vm);
         let mut files = [const { None }; COUNT];
         for statistic in wanted {
-            match File::open(directory.join(statistic.name())) {
-                Ok(file) => files[*statistic as usize] = Some(file),
+            let path = directory.join(statistic.name());
+            match File::open(&path) {
+                Ok(_) => files[*statistic as usize] = Some(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(no_debugfs(&error)),
             }
@@ -199,7 +201,8 @@ impl Statistics {
         }
     }
 
-    /// Reads the values as they are now. Allocates nothing; one pread(2), of debugfs one a value.
+    /// Reads the values as they are now. Allocates nothing; one pread(2), or of debugfs an open(2),
+    /// read(2) and close(2) for each value.
     pub fn read(&mut self) -> Result<StatisticsValues, CounterError> {
         let read = match &mut self.reader {
             Reader::Binary { file, start, window, at } => read_window(file, *start, window, at),
@@ -226,12 +229,12 @@ fn read_window(
     Ok(StatisticsValues { values: at.map(|offset| offset.map(value)) })
 }
 
-fn read_files(files: &[Option<File>; COUNT]) -> io::Result<StatisticsValues> {
+fn read_files(files: &[Option<PathBuf>; COUNT]) -> io::Result<StatisticsValues> {
     let mut values = [None; COUNT];
-    for (value, file) in values.iter_mut().zip(files) {
-        if let Some(file) = file {
+    for (value, path) in values.iter_mut().zip(files) {
+        if let Some(path) = path {
             let mut text = [0; MAX_DIGITS];
-            let length = file.read_at(&mut text, 0)?;
+            let length = File::open(path)?.read(&mut text)?;
             let number =
                 str::from_utf8(&text[..length]).ok().and_then(|text| text.trim().parse().ok());
             *value = Some(number.ok_or(io::ErrorKind::InvalidData)?);

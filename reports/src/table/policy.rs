@@ -86,7 +86,8 @@ impl<'a> Section<'a> {
         text
     }
 
-    /// The cells in which anything was counted, in the order of measurement.
+    /// The cells in which anything was counted, by what was asked, then by what was placed
+    /// in the loop, the control first.
     fn rows(&self) -> Vec<Row<'a>> {
         let mut rows: Vec<Row<'a>> = Vec::new();
         let mut index = HashMap::new();
@@ -101,6 +102,10 @@ impl<'a> Section<'a> {
             }
             rows[at].records.push(record);
         }
+        rows.sort_by_key(|row| {
+            let Cell { policy, interposed, exits_every, accesses, .. } = row.cell;
+            (*policy, *exits_every != 0, interposed, *exits_every, *accesses)
+        });
         rows
     }
 

@@ -52,7 +52,7 @@ fn kvm(target: &Target) {
     line("hardware swaps DRs", auto_switch(target));
 }
 
-/// DebugSwap (SEV-ES) and TDX swap the debug registers in hardware, for protected guests only: told
+/// `DebugSwap` (SEV-ES) and TDX swap the debug registers in hardware, for protected guests only: told
 /// here, never a verdict.
 fn auto_switch(target: &Target) -> &'static str {
     if target.module_parameters.iter().any(|parameter| parameter == "kvm_amd.debug_swap=Y") {

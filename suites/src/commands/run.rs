@@ -1,5 +1,6 @@
 //! `drbench run`: measure, write down, judge, show.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bench_vmm::{Host, HostError};
@@ -60,6 +61,7 @@ impl<'a> Session<'a> {
     fn native(mut self) -> Result<Status, Failure> {
         let host = Host::open().map_err(|error| no_kvm(&error))?;
         let vendor = host.cpu_vendor().unwrap_or(CpuVendor::Intel);
+        let (cells, job) = job(self.args, vendor, Effort::HARDWARE)?;
         let release = environment::release();
         let about = About {
             subject: reports::Subject {
@@ -72,15 +74,17 @@ impl<'a> Session<'a> {
             cpu: vendor,
             clock: Clock::Hardware,
             suite: suite_name(self.args.suite),
+            emulator: None,
+            kernel_words: environment::kernel_words(),
+            payloads: hashes(&cells, &job),
         };
         drop(host);
-        let (cells, job) = job(self.args, vendor, Effort::HARDWARE)?;
         let progress = Progress::new("measuring this host's KVM", steps(&job));
         let mut recorder = Recorder::new(&mut self.dir, &progress, about, cells);
         let outcome = target::work(&job, &mut |message| {
             recorder.take(message).map_err(|failure| failure.to_string().into())
         });
-        let outcome = outcome.map_err(|error| Failure::usage(error));
+        let outcome = outcome.map_err(Failure::usage);
         let ended = end(recorder, outcome);
         drop(progress);
         self.finish_part(ended, "kvm on this host");
@@ -119,6 +123,12 @@ impl<'a> Session<'a> {
             cpu: vendor,
             clock,
             suite: suite_name(self.args.suite),
+            emulator: Some(reports::store::Emulator {
+                version: qemu.version_line().to_owned(),
+                argv: lab::command_line(qemu, machine, &kernel, self.args),
+            }),
+            kernel_words: lab::kernel_words(machine, self.args),
+            payloads: hashes(&cells, &job),
         };
         let console = self.args.keep_console.then(|| {
             let id = kernel.kernel_id.replace('/', "_");
@@ -184,11 +194,11 @@ impl Ended {
         };
         let Some(expected) = expectation.of(vendor) else { return Status::Done };
         match verdict {
-            Verdict::Policy { policy, .. } if *policy == expected => Status::Done,
+            verdict if verdict.policy() == Some(expected) => Status::Done,
             // Nothing was found out; what went wrong has its own status.
             Verdict::Unresolved(_) if self.failure.is_some() => Status::Done,
             Verdict::Unresolved(_) => Status::Environment,
-            Verdict::Policy { .. } | Verdict::Unknown(_) => {
+            Verdict::Policy { .. } | Verdict::Emulated(_) | Verdict::Unknown(_) => {
                 eprintln!("drbench: {vendor}: expected {expected}, found {}", verdict.name());
                 Status::Regression
             }
@@ -267,6 +277,14 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
     };
     let plan = Plan { cells: cells.iter().map(one).collect::<Result<_, Failure>>()?, effort };
     Ok((cells, Job::Measure(plan)))
+}
+
+/// Each payload's checksum, by its workload.
+fn hashes(cells: &[Cell], job: &Job) -> BTreeMap<String, String> {
+    let Job::Measure(plan) = job else { return BTreeMap::new() };
+    let one =
+        |(cell, job): (&Cell, &JobCell)| (format!("payload:{}", cell.workload), sha256(&job.code));
+    cells.iter().zip(&plan.cells).map(one).collect()
 }
 
 /// How many messages with results a job will bring.

@@ -165,7 +165,7 @@ proptest! {
                 prop_assert_eq!(confirmed, traced);
             }
             Verdict::Unresolved(_) => {}
-            Verdict::Unknown(broken) => prop_assert!(false, "{broken:?}"),
+            wrong => prop_assert!(false, "{wrong:?}"),
         }
     }
 
