@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// repeat, and there are no instruction figures
     #[arg(long)]
     pub no_icount: bool,
+    /// Measure in the lab as an ordinary user who may open /dev/kvm: totals, no exits by reason
+    #[arg(long)]
+    pub unprivileged: bool,
     /// More words for the lab kernel's command line. Repeatable
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,

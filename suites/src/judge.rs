@@ -203,6 +203,12 @@ pub fn verdict(evidence: &[Evidence<'_>]) -> Verdict {
             }
         }
     }
+    let uncounted = |batch: &Batch| batch.exits.is_none() && batch.trace.is_none();
+    if anchors.iter().all(|(_, batches)| batches.iter().all(uncounted)) {
+        return Verdict::Unresolved(
+            "nothing counts exits here: neither KVM's statistics nor the tracepoint".to_owned(),
+        );
+    }
     let confirmed =
         anchors.iter().all(|(_, batches)| batches.iter().all(|batch| batch.trace.is_some()));
     let mut broken = Vec::new();

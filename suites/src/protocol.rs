@@ -44,6 +44,8 @@ pub struct Plan {
     pub cells: Vec<JobCell>,
     /// How many batches.
     pub effort: Effort,
+    /// As an ordinary user who may open /dev/kvm; in the lab, where PID 1 can become one.
+    pub unprivileged: bool,
 }
 
 /// One cell of a job, ready to run: targets have no assembler.

@@ -1,7 +1,10 @@
 //! The target's side of the protocol: does a job and says what came of it.
 
+use std::path::Path;
+
 use bench_vmm::Host;
 use bench_vmm::selfcheck::Outcome;
+use drbench_lab::guest::{self, GuestError};
 
 use crate::measure::{self, Emit, Error};
 use crate::protocol::{self, CheckOutcome, Checked, Job, Message};
@@ -30,12 +33,15 @@ fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
 /// As PID 1 of a kernel in the lab: the job comes with the initramfs, messages go out as frames.
 /// Does not return.
 pub fn run_as_init() -> ! {
-    drbench_lab::guest::run(|session| {
-        let job = protocol::decode(session.job()).map_err(drbench_lab::guest::GuestError::job)?;
+    guest::run(|session| {
+        let job = protocol::decode(session.job()).map_err(GuestError::job)?;
+        if matches!(&job, Job::Measure(plan) if plan.unprivileged) {
+            session.drop_privileges(&[Path::new("/dev/kvm")])?;
+        }
         work(&job, &mut |message| {
             session.send(&protocol::encode(&message)?)?;
             Ok(())
         })
-        .map_err(drbench_lab::guest::GuestError::job)
+        .map_err(GuestError::job)
     })
 }

@@ -13,6 +13,9 @@ use crate::sys;
 
 const NAME: &str = "exit tracepoint";
 const TRACEFS: &str = "/sys/kernel/tracing";
+/// What lets an ordinary user count exits by reason: both the tracing files and perf open to it.
+const ONE_SETTING: &str = "run as root, or give the program what it needs: \
+     sudo setcap cap_perfmon,cap_dac_read_search=ep drbench";
 /// Where tracing lies: its own mount, or debugfs's automatic one.
 const EVENT_IDS: [&str; 2] = [
     "/sys/kernel/tracing/events/kvm/kvm_exit/id",
@@ -138,7 +141,7 @@ fn event_id() -> Result<u64, Unavailable> {
     Err(Unavailable::new(
         missing,
         if denied {
-            "run as root".to_owned()
+            ONE_SETTING.to_owned()
         } else if mounted {
             "load the kvm module, or use a kernel with CONFIG_TRACING".to_owned()
         } else {
@@ -150,9 +153,7 @@ fn event_id() -> Result<u64, Unavailable> {
 fn refused(error: &io::Error) -> Unavailable {
     let missing = format!("perf events for kvm:kvm_exit ({error})");
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Unavailable::new(missing, "run as root, or sysctl kernel.perf_event_paranoid=-1")
-        }
+        io::ErrorKind::PermissionDenied => Unavailable::new(missing, ONE_SETTING),
         _ => Unavailable::new(missing, "use a kernel with CONFIG_PERF_EVENTS and CONFIG_TRACING"),
     }
 }

@@ -250,6 +250,12 @@ fn refuse_native(args: &RunArgs) -> Result<(), Failure> {
             "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
         ));
     }
+    if args.unprivileged {
+        return Err(Failure::usage(
+            "--unprivileged is for the lab and needs --kernel; on this host, run drbench as an \
+             ordinary user",
+        ));
+    }
     Host::open().map(drop).map_err(|error| no_kvm(&error))
 }
 
@@ -275,7 +281,11 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
             watchdog_seconds: effort.watchdog_seconds(&cell.workload),
         })
     };
-    let plan = Plan { cells: cells.iter().map(one).collect::<Result<_, Failure>>()?, effort };
+    let plan = Plan {
+        cells: cells.iter().map(one).collect::<Result<_, Failure>>()?,
+        effort,
+        unprivileged: args.unprivileged,
+    };
     Ok((cells, Job::Measure(plan)))
 }
 

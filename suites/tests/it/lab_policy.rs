@@ -112,3 +112,22 @@ fn expectations_are_held_against_the_verdict() {
     assert_eq!(status, Some(1));
     assert!(said.contains("expected never, found lazy"), "{said}");
 }
+
+#[test]
+fn an_ordinary_user_gets_totals_and_a_verdict_by_subtraction_and_is_told_what_gives_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = place(&directory, "user");
+    let output = lab(&out, &["--unprivileged"]);
+    let (status, said) = told(&output);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("setcap cap_perfmon,cap_dac_read_search=ep"), "{said}");
+    let rows = rows(&out);
+    let row = rows.iter().find(|row| row.key.metric == Metric::Verdict).unwrap();
+    assert_eq!((row.verdict(), row.status), (Some("lazy"), Status::Unconfirmed), "{}", row.reason);
+    let by_subtraction: Vec<_> =
+        rows.iter().filter(|row| row.key.metric == Metric::DrExits).collect();
+    assert!(by_subtraction.len() >= 64);
+    for row in by_subtraction {
+        assert_eq!((row.status, row.value), (Status::Unconfirmed, row.predicted), "{}", row.key);
+    }
+}

@@ -20,8 +20,11 @@ use crate::frame::{Fatal, FatalKind, Kind, MAX_PAYLOAD_BYTES};
 use crate::initramfs;
 use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::unistd::{setgid, setgroups, setuid};
 use port::Port;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Whether this process is PID 1 of a kernel in the lab: the job is there.
@@ -134,6 +137,24 @@ impl Session {
             return Err(GuestError::TooLong(message.len()));
         }
         self.port.send(Kind::Data, message)
+    }
+
+    /// Goes on as an ordinary user who may open `devices`, to see what is left without privileges.
+    /// There is no way back; the machine is then switched off by the host, after the end marker.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn drop_privileges(&mut self, devices: &[&Path]) -> Result<(), GuestError> {
+        const EVERYBODY: u32 = 0o666;
+        const NOBODY: u32 = 65534;
+        for device in devices {
+            std::fs::set_permissions(device, Permissions::from_mode(EVERYBODY))
+                .map_err(GuestError::file("open to everybody", device))?;
+        }
+        setgroups(&[])
+            .and_then(|()| setgid(NOBODY.into()))
+            .and_then(|()| setuid(NOBODY.into()))
+            .map_err(|errno| GuestError::Job(format!("cannot become an ordinary user: {errno}")))
     }
 
     /// Says that the run is complete, and powers the machine off.
