@@ -26,13 +26,10 @@ pub enum HostError {
         errno: Errno,
     },
     /// The device is there, but not for this user.
-    #[error(
-        "no permission to open {DEVICE}; it belongs to the group `{group}`: run \
-         `sudo usermod -aG {group} $USER` and log in again"
-    )]
+    #[error("no permission to open {DEVICE}; {remedy}")]
     NoPermission {
-        /// The device's group, by name where `/etc/group` has one.
-        group: String,
+        /// What to do, by the device's owner and mode.
+        remedy: String,
     },
     /// Another hypervisor holds the processor's virtualization extensions.
     #[error(
@@ -168,13 +165,30 @@ fn ioctl_error(ioctl: &'static str, error: kvm_ioctls::Error) -> HostError {
 fn open_error(errno: Errno) -> HostError {
     match errno {
         Errno::EACCES | Errno::EPERM => {
-            let gid = std::fs::metadata(DEVICE).map_or(0, |metadata| metadata.gid());
             let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-            HostError::NoPermission { group: group_name(&groups, gid) }
+            let (gid, mode) = std::fs::metadata(DEVICE)
+                .map_or((0, 0), |metadata| (metadata.gid(), metadata.mode()));
+            HostError::NoPermission { remedy: remedy(&groups, gid, mode) }
         }
         Errno::EBUSY => HostError::Busy,
         Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => HostError::Absent { errno },
         errno => HostError::Ioctl { ioctl: "open", errno },
+    }
+}
+
+/// Joining the device's group helps where the group may use it; nobody should join root's.
+fn remedy(groups: &str, gid: u32, mode: u32) -> String {
+    const GROUP_READ_WRITE: u32 = 0o060;
+    let group = group_name(groups, gid);
+    if gid != 0 && mode & GROUP_READ_WRITE == GROUP_READ_WRITE {
+        format!(
+            "it belongs to the group `{group}`: run `sudo usermod -aG {group} $USER` and log in again"
+        )
+    } else {
+        format!(
+            "its mode is {:03o} and its group `{group}`: run `sudo setfacl -m u:$USER:rw {DEVICE}`",
+            mode & 0o777
+        )
     }
 }
 
@@ -210,6 +224,16 @@ mod tests {
         let groups = "root:x:0:\nkvm:x:104:alice\nbroken\n";
         assert_eq!(group_name(groups, 104), "kvm");
         assert_eq!(group_name(groups, 105), "105");
+    }
+
+    #[test]
+    fn nobody_is_told_to_join_the_group_root() {
+        let groups = "root:x:0:\nkvm:x:104:\n";
+        assert!(remedy(groups, 104, 0o20_660).contains("usermod -aG kvm"));
+        for (gid, mode) in [(0, 0o20_600), (0, 0o20_660), (104, 0o20_600)] {
+            let remedy = remedy(groups, gid, mode);
+            assert!(remedy.contains("setfacl") && !remedy.contains("usermod"), "{remedy}");
+        }
     }
 
     #[test]

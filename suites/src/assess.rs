@@ -25,6 +25,7 @@ pub struct Assessment {
 struct Passes {
     counted: Option<Result<Vec<Batch>, String>>,
     costed: Option<Result<Vec<Batch>, String>>,
+    cycles: Option<Result<Vec<Batch>, String>>,
 }
 
 impl Assessment {
@@ -53,6 +54,7 @@ impl Assessment {
         match measured.pass {
             Pass::Counted => passes.counted = Some(result),
             Pass::Costed => passes.costed = Some(result),
+            Pass::Cycles => passes.cycles = Some(result),
         }
         if self.verdict.is_some() {
             return self.rows(index, measured.pass);
@@ -64,21 +66,24 @@ impl Assessment {
 
     /// Ends the run. What was not measured becomes failed rows with `reason`.
     pub fn finish(&mut self, reason: &str) -> Rows {
-        let nothing_measured = self.measured.iter().all(|passes| passes.counted.is_none());
-        for passes in &mut self.measured {
-            passes.counted.get_or_insert_with(|| Err(reason.to_owned()));
+        let missing: Vec<usize> =
+            (0..self.cells.len()).filter(|&index| self.measured[index].counted.is_none()).collect();
+        for &index in &missing {
+            self.measured[index].counted = Some(Err(reason.to_owned()));
         }
         let mut rows = Rows::default();
-        let undecided = self.verdict.is_none();
-        if undecided && nothing_measured {
-            self.verdict = Some(Verdict::Unresolved(reason.to_owned()));
-        }
-        if undecided {
+        if self.verdict.is_none() {
+            if missing.len() == self.cells.len() {
+                self.verdict = Some(Verdict::Unresolved(reason.to_owned()));
+            }
             rows.extend(self.decide());
+        } else {
+            for index in missing {
+                rows.extend(self.rows(index, Pass::Counted));
+            }
         }
         for index in 0..self.cells.len() {
-            let costs = self.is_costed(index) && self.measured[index].costed.is_none();
-            if costs {
+            if self.is_costed(index) && self.measured[index].costed.is_none() {
                 self.measured[index].costed = Some(Err(reason.to_owned()));
                 rows.extend(self.rows(index, Pass::Costed));
             }
@@ -109,7 +114,7 @@ impl Assessment {
         }
         self.verdict = Some(verdict);
         for index in 0..self.cells.len() {
-            for pass in [Pass::Counted, Pass::Costed] {
+            for pass in [Pass::Counted, Pass::Costed, Pass::Cycles] {
                 rows.extend(self.rows(index, pass));
             }
         }
@@ -124,27 +129,39 @@ impl Assessment {
             return Rows::default();
         }
         let rearm = cell.workload.interposed.map_or(Rearm::Yes, |i| self.rearm(i.kind));
-        match (pass, &passes.counted, &passes.costed) {
-            (Pass::Counted, Some(Ok(batches)), _) => {
+        let measured = match pass {
+            Pass::Counted => &passes.counted,
+            Pass::Costed => &passes.costed,
+            Pass::Cycles => &passes.cycles,
+        };
+        match (pass, measured) {
+            (_, None) => Rows::default(),
+            (Pass::Counted, Some(Ok(batches))) => {
                 rows::counted(&self.context, cell, batches, verdict, rearm)
             }
-            (Pass::Counted, Some(Err(reason)), _) => {
+            (Pass::Counted, Some(Err(reason))) => {
                 self.context.unmeasured(cell, Metric::DrExits, Source::Tracepoint, reason)
             }
-            (Pass::Costed, counted, Some(Ok(batches))) => {
+            (Pass::Costed | Pass::Cycles, Some(Ok(batches))) => {
                 let prediction = Prediction::of(cell, verdict, rearm);
+                let counted = passes.counted.as_ref().and_then(|counted| counted.as_ref().ok());
                 let total = prediction
                     .map(|prediction| prediction.exits.total())
-                    .or_else(|| counted.as_ref()?.as_ref().ok().and_then(|b| undisturbed_total(b)));
+                    .or_else(|| undisturbed_total(counted?));
+                if pass == Pass::Cycles {
+                    return rows::cycles(&self.context, cell, batches, total);
+                }
                 let instructions = Payload::assemble(&cell.workload, self.vendor)
                     .map_or(0, |payload| payload.instructions);
                 rows::costed(&self.context, cell, batches, prediction, total, instructions)
             }
-            (Pass::Costed, _, Some(Err(reason))) => {
+            (Pass::Costed, Some(Err(reason))) => {
                 let (metric, source) = rows::cost(self.context.clock);
                 self.context.unmeasured(cell, metric, source, reason)
             }
-            (_, _, None) | (Pass::Counted, None, _) => Rows::default(),
+            (Pass::Cycles, Some(Err(reason))) => {
+                self.context.unmeasured(cell, Metric::GuestCycles, Source::Pmu, reason)
+            }
         }
     }
 }
@@ -167,4 +184,82 @@ fn undisturbed_total(batches: &[Batch]) -> Option<u64> {
     let undisturbed =
         |batch: &&Batch| batch.trace.as_ref().is_some_and(|trace| trace.asynchronous == 0);
     batches.iter().find(undisturbed)?.exits
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_payloads::Policy;
+    use reports::Status;
+
+    use super::*;
+    use crate::plan::{self, Session};
+    use crate::protocol::{Target, Trace};
+    use crate::rows::Clock;
+
+    fn context() -> Context {
+        let info = reports::RunInfo::begin("test", vec![]);
+        Context {
+            run: info.run,
+            subject: reports::Subject {
+                kernel: "6.1".to_owned(),
+                kernel_id: "6.1-1".to_owned(),
+                variant: "stock".to_owned(),
+            },
+            on: reports::Target {
+                vendor: reports::Vendor::KvmAmd,
+                machine: reports::Machine::QemuTcg,
+                cpu_model: "EPYC".to_owned(),
+            },
+            target: Target::default(),
+            clock: Clock::Instructions,
+            suite: "policy".parse().unwrap(),
+        }
+    }
+
+    /// What an undisturbed lazy kernel gives.
+    fn measured(index: usize, cell: &Cell) -> Measured {
+        let policy = match cell.session {
+            Session::Kernel => Policy::Lazy,
+            Session::GuestDebug => Policy::Always,
+        };
+        let exits = cell.workload.predict(policy, Rearm::Yes);
+        let trace = Trace { total: exits.total(), dr: exits.dr, ..Trace::default() };
+        let batch = Batch { exits: Some(exits.total()), trace: Some(trace), ..Batch::default() };
+        let batches = vec![batch.clone(), batch];
+        Measured { cell: index as u32, pass: Pass::Counted, batches, error: None }
+    }
+
+    #[test]
+    fn rows_wait_for_the_verdict_and_what_a_dead_target_left_unmeasured_is_a_failed_row() {
+        let cells = plan::only(&["windows".parse().unwrap(), "dr7".parse().unwrap()]);
+        let mut assessment = Assessment::new(context(), cells.clone(), CpuVendor::Amd);
+        let deciding = cells.iter().rposition(|cell| cell.role != Role::Cell).unwrap();
+        for (index, cell) in cells.iter().enumerate().take(deciding) {
+            assert!(assessment.push(measured(index, cell)).records.is_empty());
+        }
+        let decided = assessment.push(measured(deciding, &cells[deciding]));
+        assert!(decided.records.iter().any(|row| row.verdict() == Some("lazy")));
+        let next = assessment.push(measured(deciding + 1, &cells[deciding + 1]));
+        assert!(next.records.iter().any(|row| row.status == Status::Ok), "rows come at once now");
+
+        let rest = assessment.finish("the kernel panicked").records;
+        let missing = &cells[deciding + 2..];
+        let lost = |metric: Metric| rest.iter().filter(|row| row.key.metric == metric).count();
+        assert_eq!(lost(Metric::DrExits), missing.len());
+        assert_eq!(lost(Metric::Instructions), cells.iter().filter(|c| is_costed(c)).count());
+        for row in rest {
+            assert_eq!((row.status, row.value), (Status::Failed, None));
+            assert_eq!(row.reason, "the kernel panicked");
+        }
+    }
+
+    #[test]
+    fn a_target_that_died_at_once_leaves_failed_rows_and_no_verdict() {
+        let cells = plan::only(&[]);
+        let mut assessment = Assessment::new(context(), cells, CpuVendor::Amd);
+        let rows = assessment.finish("no boot").records;
+        let verdict = rows.iter().find_map(reports::Record::verdict);
+        assert_eq!(verdict, Some("unresolved"));
+        assert!(rows.iter().all(|row| row.value.is_none()));
+    }
 }

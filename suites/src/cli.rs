@@ -86,27 +86,29 @@ pub struct RunArgs {
     /// Where results go: a directory that does not exist yet [default: results/RUN_ID]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// End with status 1 if the verdict is another: lazy, or amd=lazy,intel=always
+    /// End with status 1 if the verdict is another: lazy, or amd=lazy,intel=always. Then 125 means
+    /// that the kernel cannot be tested, and 128 that nothing could be found out, so that
+    /// `git bisect run` skips the one and stops at the other
     #[arg(long, value_name = "POLICY")]
     pub expect: Option<Expectation>,
     /// Keep the lab's console logs beside the results
-    #[arg(long)]
+    #[arg(long, requires = "kernel")]
     pub keep_console: bool,
     /// Run the emulator on the wall clock instead of counting instructions: results no longer
     /// repeat, and there are no instruction figures
-    #[arg(long)]
+    #[arg(long, requires = "kernel")]
     pub no_icount: bool,
     /// Measure in the lab as an ordinary user who may open /dev/kvm: totals, no exits by reason
-    #[arg(long)]
+    #[arg(long, requires = "kernel")]
     pub unprivileged: bool,
     /// More words for the lab kernel's command line. Repeatable
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", requires = "kernel")]
     pub append: Vec<String>,
     /// Longest time one kernel may take in the lab, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_limit: u32,
     /// The emulator to use, instead of the one drbench finds
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", requires = "kernel")]
     pub qemu: Option<PathBuf>,
 }
 

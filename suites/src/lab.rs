@@ -12,7 +12,7 @@ use crate::cli::RunArgs;
 use crate::protocol::{self, Job, Message};
 use crate::recorder::Recorder;
 use crate::status::Failure;
-use crate::terminal::Progress;
+use crate::terminal::{Progress, outln};
 
 /// `--cpu`.
 pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
@@ -83,11 +83,11 @@ fn clock(args: &RunArgs) -> Clock {
     if args.no_icount { Clock::Wall } else { Clock::Instructions }
 }
 
-/// The modules that run guests on this vendor's CPU.
-fn module_names(vendor: CpuVendor) -> [&'static str; 2] {
+/// The module that runs guests on this vendor's CPU.
+pub fn module(vendor: CpuVendor) -> &'static str {
     match vendor {
-        CpuVendor::Amd => ["kvm", "kvm_amd"],
-        CpuVendor::Intel => ["kvm", "kvm_intel"],
+        CpuVendor::Amd => "kvm_amd",
+        CpuVendor::Intel => "kvm_intel",
     }
 }
 
@@ -110,8 +110,10 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Boots, and hands every message over as it comes. What came before a failure is written then.
     pub fn run(&self, recorder: &mut Recorder<'_>) -> Result<(), Failure> {
-        let modules =
-            self.kernel.modules_for(&module_names(self.machine.vendor)).map_err(Failure::of_lab)?;
+        let modules = self
+            .kernel
+            .modules_for(&["kvm", module(self.machine.vendor)])
+            .map_err(Failure::of_lab)?;
         let boot = Boot {
             image: self.kernel.image.clone(),
             modules: modules
@@ -149,16 +151,16 @@ pub fn list_kernels() -> Result<(), Failure> {
         eprintln!("drbench: {text}");
     })
     .map_err(|error| Failure::of_lab(kernel::KernelError::from(error)))?;
-    println!("{:<32}{:<36}suites", "--kernel", "package");
+    outln!("{:<32}{:<36}suites", "--kernel", "package");
     for offer in offers {
-        println!(
+        outln!(
             "{:<32}{:<36}{}",
             format!("debian:{}", offer.package_version.as_str()),
             offer.package,
             offer.suites.join(" ")
         );
     }
-    println!(
+    outln!(
         "\nA shorter version is the newest that matches: debian:6.1. Kernels of your own: FILE.deb,\n\
          IMAGE:MODULE_DIR, or host for the one installed in /boot."
     );

@@ -28,17 +28,22 @@ pub fn main() -> ExitCode {
     if drbench_lab::guest::is_init() {
         target::run_as_init();
     }
+    let expecting = std::env::args().any(|word| word.starts_with("--expect"));
+    // A panic's own status, 101, would be an answer about the commit to `git bisect run`.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::exit(Status::Environment.code(expecting).into());
+    }));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` come this way too, with their own status.
             let _ = error.print();
-            let expecting = std::env::args().any(|word| word.starts_with("--expect"));
             let status = if error.use_stderr() { Status::Environment } else { Status::Done };
             return status.exit_code(expecting);
         }
     };
-    let expecting = matches!(&cli.command, Command::Run(args) if args.expect.is_some());
     let status = try_main(&cli.command).unwrap_or_else(|failure| {
         eprintln!("drbench: {failure}");
         failure.status

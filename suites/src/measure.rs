@@ -39,7 +39,8 @@ struct Bench {
     statistics: Option<Statistics>,
 }
 
-/// Measures every cell, the counted pass over all of them first.
+/// Measures every cell: a pass over all of them for counts, one for costs, and one for cycles where
+/// there is a PMU.
 pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
     let mut bench = Bench::new(host)?;
     let trace = open_trace(host);
@@ -47,13 +48,17 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
     let mut trace = trace.ok();
     let mut totals = vec![None; plan.cells.len()];
     let mut broken = vec![None; plan.cells.len()];
-    for pass in [Pass::Counted, Pass::Costed] {
+    for pass in [Pass::Counted, Pass::Costed, Pass::Cycles] {
         let mut counters = match pass {
             Pass::Counted => Counters { trace: trace.take(), cycles: None },
-            Pass::Costed => Counters { trace: None, cycles: Cycles::open().ok() },
+            Pass::Costed => Counters { trace: None, cycles: None },
+            Pass::Cycles => match Cycles::open() {
+                Ok(cycles) => Counters { trace: None, cycles: Some(cycles) },
+                Err(_) => break,
+            },
         };
         for (index, cell) in plan.cells.iter().enumerate() {
-            if pass == Pass::Costed && !cell.costed {
+            if pass != Pass::Counted && !cell.costed {
                 continue;
             }
             let mut batches = Vec::with_capacity(plan.effort.most as usize);

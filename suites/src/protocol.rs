@@ -92,6 +92,7 @@ impl Effort {
     /// Longest time a cell may take, in seconds of the target's clock: a good deal more than any
     /// kernel needs, or a guest that never ends would not be told from a slow one.
     pub fn watchdog_seconds(self, workload: &Workload) -> u32 {
+        const MOST_SECONDS: u32 = 600;
         const NS_PER_EXIT: u64 = 20_000;
         const NS_PER_ROUND: u64 = 10;
         let switches = u64::from(workload.switches);
@@ -99,7 +100,7 @@ impl Effort {
         let rounds = switches.saturating_mul(workload.work.into());
         let section = exits * NS_PER_EXIT + rounds.saturating_mul(NS_PER_ROUND);
         let all = section.saturating_mul(self.most.into()) / 1_000_000_000;
-        u32::try_from(u64::from(self.patience_seconds) + all).unwrap_or(u32::MAX)
+        self.patience_seconds + u32::try_from(all).unwrap_or(u32::MAX).min(MOST_SECONDS)
     }
 }
 
@@ -110,6 +111,8 @@ pub enum Pass {
     Counted,
     /// No perf event at all.
     Costed,
+    /// The hardware's cycle counters, where there are any.
+    Cycles,
 }
 
 /// What a target says.

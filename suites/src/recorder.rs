@@ -21,6 +21,8 @@ pub struct Recorder<'a> {
     about: About,
     cells: Vec<Cell>,
     state: State,
+    /// The target, once it has introduced itself.
+    on: Option<reports::Target>,
     /// Every row written, for the table.
     pub records: Vec<Record>,
     /// What went wrong in cells, in full, for standard error.
@@ -68,7 +70,7 @@ impl<'a> Recorder<'a> {
         cells: Vec<Cell>,
     ) -> Self {
         let (records, complaints) = (Vec::new(), Vec::new());
-        Self { dir, progress, about, cells, state: State::Silent, records, complaints }
+        Self { dir, progress, about, cells, state: State::Silent, on: None, records, complaints }
     }
 
     /// Takes a message.
@@ -150,6 +152,7 @@ impl<'a> Recorder<'a> {
         for missing in [&target.statistics, &target.trace].into_iter().filter_map(|a| a.missing()) {
             self.progress.warn(&format!("not available here: {missing}"));
         }
+        self.on = Some(on.clone());
         let context = Context {
             run: self.dir.info().run.clone(),
             subject: about.subject.clone(),
@@ -174,10 +177,11 @@ impl<'a> Recorder<'a> {
             }
         };
         let about = &self.about;
-        let vendor = self.expected_module().parse().map_err(Failure::environment)?;
-        let cpu_model = about.cpu_model.clone().unwrap_or_default();
+        let Some(target) = self.on.clone() else {
+            return Err(Failure::usage("the target sent a check before it said what it is"));
+        };
         let key = Key {
-            target: reports::Target { vendor, machine: about.machine, cpu_model },
+            target,
             cell: no_cell(&about.suite),
             metric: Metric::Check(slug(&checked.name)),
             source: Source::None,

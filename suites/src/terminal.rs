@@ -1,15 +1,38 @@
 //! What is told while something runs: a bar on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::Style;
 
+use crate::status::Failure;
+
 /// Colours for standard output.
 pub fn style() -> Style {
     Style::detect(std::io::stdout().is_terminal())
 }
+
+/// Writes to standard output. A reader that has seen enough (`drbench list kernels | head`) is no
+/// error: the rest is dropped, and the exit status stays what it is.
+///
+/// # Errors
+/// Standard output is a full disk, for example.
+pub fn write_out(text: fmt::Arguments<'_>) -> Result<(), Failure> {
+    match std::io::stdout().write_fmt(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::environment(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A line on standard output; for functions that give a [`Failure`].
+macro_rules! outln {
+    ($($text:tt)*) => {
+        $crate::terminal::write_out(format_args!("{}\n", format_args!($($text)*)))?
+    };
+}
+pub(crate) use outln;
 
 /// Progress on standard error.
 pub struct Progress {

@@ -28,6 +28,12 @@ pub enum CompareError {
         /// The row.
         key: Box<Key>,
     },
+    /// Nothing to compare.
+    #[error("{side} holds no rows: its run failed before anything was measured; compare another")]
+    Empty {
+        /// `BEFORE` or `AFTER`.
+        side: &'static str,
+    },
     /// One kernel against several.
     #[error(
         "BEFORE holds one kernel and AFTER several ({first} and {second}): \
@@ -139,6 +145,9 @@ where
     for record in before {
         join.before(record?)?;
     }
+    if join.waiting.is_empty() {
+        return Err(CompareError::Empty { side: "BEFORE" });
+    }
     for record in after {
         join.after(record?)?;
     }
@@ -241,6 +250,11 @@ fn judge(metric: &Metric, before: &Side, after: Side) -> Judgement {
     let equal = same_name
         && (before.value, before.status, before.unit) == (after.value, after.status, after.unit);
     let before = before.clone();
+    let open = |side: &Side| side.status == Status::Unresolved;
+    if open(&before) || open(&after) {
+        // Neither pass nor fail: there is nothing to hold against it.
+        return Judgement::Noisy;
+    }
     match (before.deterministic, after.deterministic) {
         (true, true) if equal => Judgement::Same,
         (false, false) if !newly_failed => Judgement::Noisy,

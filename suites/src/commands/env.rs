@@ -6,67 +6,79 @@ use drbench_lab::emulator::Machine;
 use crate::cli::EnvArgs;
 use crate::protocol::{Availability, Target};
 use crate::status::{Failure, Status};
+use crate::terminal::outln;
 use crate::{environment, lab, measure};
 
 /// Prints what there is. It changes nothing and always succeeds: what is missing is told.
 pub fn env(args: &EnvArgs) -> Result<Status, Failure> {
-    println!("this host");
-    line("kernel", &environment::release());
-    line("processor", &environment::cpuinfo("model name").unwrap_or_else(|| "unknown".to_owned()));
+    outln!("this host");
+    line("kernel", &environment::release())?;
+    line("processor", &environment::cpuinfo("model name").unwrap_or_else(|| "unknown".to_owned()))?;
     match Host::open() {
-        Err(error) => line("KVM", &format!("no: {error}")),
+        Err(error) => line("KVM", &format!("no: {error}"))?,
         Ok(host) => match measure::survey(&host) {
-            Ok(target) => kvm(&target),
-            Err(error) => line("KVM", &format!("no: {error}")),
+            Ok(target) => kvm(&target)?,
+            Err(error) => line("KVM", &format!("no: {error}"))?,
         },
     }
-    println!("\nthe lab");
-    emulator(args);
+    outln!("\nthe lab");
+    emulator(args)?;
     let machines = lab::cpu_vendors(&[])?;
     let cpus: Vec<_> = machines
         .iter()
         .map(|Machine { vendor, cpu, board, .. }| format!("{vendor} ({cpu} on {board}, QEMU)"))
         .collect();
-    line("emulated CPUs", &cpus.join(", "));
+    line("emulated CPUs", &cpus.join(", "))?;
     match drbench_lab::cache::Cache::default_dir() {
-        Ok(dir) => line("cache", &dir.display().to_string()),
-        Err(error) => line("cache", &format!("no: {error}")),
+        Ok(dir) => line("cache", &dir.display().to_string())?,
+        Err(error) => line("cache", &format!("no: {error}"))?,
     }
-    println!("\n`drbench list kernels` names what the lab can boot.");
+    outln!("\n`drbench list kernels` names what the lab can boot.");
     Ok(Status::Done)
 }
 
-fn kvm(target: &Target) {
-    line("KVM", &target.vendor);
+fn kvm(target: &Target) -> Result<(), Failure> {
+    line("KVM", &target.vendor)?;
     for (name, counter) in [
         ("exit totals", &target.statistics),
         ("exits by reason", &target.trace),
         ("hardware cycles", &target.pmu),
     ] {
-        line(name, &availability(counter));
+        line(name, &availability(counter))?;
     }
     match target.tsc_khz {
-        Some(khz) => line("guest time stamps", &format!("{khz} kHz")),
-        None => line("guest time stamps", "KVM does not tell their frequency"),
+        Some(khz) => line("guest time stamps", &format!("{khz} kHz"))?,
+        None => line("guest time stamps", "KVM does not tell their frequency")?,
     }
-    line("hardware swaps DRs", auto_switch(target));
+    line("hardware swaps DRs", &auto_switch(target))
 }
 
 /// `DebugSwap` (SEV-ES) and TDX swap the debug registers in hardware, for protected guests only: told
 /// here, never a verdict.
-fn auto_switch(target: &Target) -> &'static str {
-    if target.module_parameters.iter().any(|parameter| parameter == "kvm_amd.debug_swap=Y") {
-        "for SEV-ES guests (kvm_amd.debug_swap=Y); drbench's guests are none"
+fn auto_switch(target: &Target) -> String {
+    const PARAMETERS: [(&str, &str); 2] =
+        [("kvm_amd.debug_swap", "SEV-ES guests"), ("kvm_intel.tdx", "TDX guests")];
+    let told: Vec<_> = PARAMETERS
+        .iter()
+        .filter_map(|(name, guests)| {
+            let prefix = format!("{name}=");
+            let value = target.module_parameters.iter().find_map(|p| p.strip_prefix(&prefix))?;
+            let verb = if value == "Y" { "for" } else { "not for" };
+            Some(format!("{verb} {guests} ({name}={value})"))
+        })
+        .collect();
+    if told.is_empty() {
+        "unknown: the module has no parameter for it".to_owned()
     } else {
-        "no"
+        format!("{}; drbench's guests are none", told.join(", "))
     }
 }
 
-fn emulator(args: &EnvArgs) {
+fn emulator(args: &EnvArgs) -> Result<(), Failure> {
     match lab::emulator(args.qemu.as_deref()) {
         Ok(qemu) => {
-            line("emulator", qemu.version_line());
-            line("", &qemu.program().display().to_string());
+            line("emulator", qemu.version_line())?;
+            line("", &qemu.program().display().to_string())
         }
         Err(failure) => line("emulator", &format!("no: {failure}")),
     }
@@ -79,6 +91,7 @@ fn availability(counter: &Availability) -> String {
     }
 }
 
-fn line(name: &str, text: &str) {
-    println!("  {name:<20}{text}");
+fn line(name: &str, text: &str) -> Result<(), Failure> {
+    outln!("  {name:<20}{text}");
+    Ok(())
 }

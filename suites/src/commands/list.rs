@@ -6,35 +6,38 @@ use guest_payloads::{InterposedKind, Pattern};
 use crate::cli::{ListArgs, Listing, Suite};
 use crate::lab;
 use crate::status::{Failure, Status};
+use crate::terminal::outln;
 
 /// Prints one list.
 pub fn list(args: &ListArgs) -> Result<Status, Failure> {
     match args.what {
         Listing::Kernels => lab::list_kernels()?,
-        Listing::Workloads => workloads(),
-        Listing::Suites => suites(),
+        Listing::Workloads => workloads()?,
+        Listing::Suites => suites()?,
     }
     Ok(Status::Done)
 }
 
-fn workloads() {
-    println!("A workload is PATTERN[,KIND/K][,armed][,work=N][,switches=N], for example");
-    println!("  windows,cpuid/3,armed,switches=20\n\nPATTERN, the accesses of one switch:");
+fn workloads() -> Result<(), Failure> {
+    outln!("A workload is PATTERN[,KIND/K][,armed][,work=N][,switches=N], for example");
+    outln!("  windows,cpuid/3,armed,switches=20\n\nPATTERN, the accesses of one switch:");
     for (pattern, about) in Pattern::CATALOGUE {
-        println!("  {pattern:<14}{:>3}  {about}", pattern.accesses());
+        outln!("  {pattern:<14}{:>3}  {about}", pattern.accesses());
     }
-    println!("\nKIND/K, an exit that is no DR access after every K-th switch:");
+    outln!("\nKIND/K, an exit that is no DR access after every K-th switch:");
     for kind in InterposedKind::ALL {
-        println!("  {}", kind.name());
+        outln!("  {}", kind.name());
     }
-    println!("\narmed: DR7 enables the breakpoints, on bytes that nobody touches");
-    println!("work=N: N rounds of a two-instruction loop after every switch");
-    println!("switches=N: switches in the measured section");
+    outln!("\narmed: DR7 enables the breakpoints, on bytes that nobody touches");
+    outln!("work=N: N rounds of a two-instruction loop after every switch");
+    outln!("switches=N: switches in the measured section");
+    Ok(())
 }
 
-fn suites() {
+fn suites() -> Result<(), Failure> {
     for suite in Suite::value_variants() {
         let about = suite.to_possible_value().and_then(|value| value.get_help().cloned());
-        println!("{:<12}{}", suite.name(), about.unwrap_or_default());
+        outln!("{:<12}{}", suite.name(), about.unwrap_or_default());
     }
+    Ok(())
 }

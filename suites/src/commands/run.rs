@@ -18,7 +18,7 @@ use crate::protocol::{Effort, Job, JobCell, Plan};
 use crate::recorder::{About, Recorder};
 use crate::rows::Clock;
 use crate::status::{Failure, Status};
-use crate::terminal::{self, Progress};
+use crate::terminal::{self, Progress, outln, write_out};
 use crate::{assess, target};
 
 /// The lab's command for whoever cannot measure here.
@@ -26,6 +26,7 @@ const LAB_COMMAND: &str = "drbench run --kernel debian:6.1 --cpu amd";
 
 /// Runs, prints the table, and ends with the worst of what was found.
 pub fn run(args: &RunArgs) -> Result<Status, Failure> {
+    refuse_words(args)?;
     if args.kernel.is_empty() {
         refuse_native(args)?;
         Session::begin(args)?.native()
@@ -41,6 +42,8 @@ struct Session<'a> {
     dir: RunDir,
     records: Vec<Record>,
     status: Status,
+    /// Kernels measured in the lab.
+    done: Vec<(String, drbench_lab::emulator::CpuVendor)>,
 }
 
 impl<'a> Session<'a> {
@@ -55,7 +58,7 @@ impl<'a> Session<'a> {
             .clone()
             .unwrap_or_else(|| PathBuf::from("results").join(info.run.run_id.as_str()));
         let dir = RunDir::create(&path, info).map_err(Failure::environment)?;
-        Ok(Self { args, dir, records: vec![], status: Status::Done })
+        Ok(Self { args, dir, records: vec![], status: Status::Done, done: vec![] })
     }
 
     fn native(mut self) -> Result<Status, Failure> {
@@ -112,6 +115,12 @@ impl<'a> Session<'a> {
         let (cells, job) = job(self.args, vendor, effort)?;
         let progress = Progress::new(&format!("{name} on {}", machine.vendor), steps(&job));
         let kernel = lab::prepare(name, &progress)?;
+        let id = (kernel.kernel_id.clone(), machine.vendor);
+        if self.done.contains(&id) {
+            progress.warn(&format!("{name} is {}, which was measured already", kernel.kernel_id));
+            return Ok(Ended::default());
+        }
+        self.done.push(id);
         let about = About {
             subject: reports::Subject {
                 kernel: kernel.version.clone(),
@@ -163,20 +172,21 @@ impl<'a> Session<'a> {
 
     fn finish(self) -> Result<Status, Failure> {
         if self.args.suite == Suite::Policy && !self.records.is_empty() {
-            print!("{}", policy_table(&self.records, terminal::style()));
+            write_out(format_args!("{}", policy_table(&self.records, terminal::style())))?;
         }
         let checks = self.records.iter().filter(|row| row.key.cell.suite.as_str() == "selfcheck");
         for check in checks {
-            println!("{:<8}{}  {}", check.status.to_string(), check.key.metric, check.reason);
+            outln!("{:<8}{}  {}", check.status.to_string(), check.key.metric, check.reason);
         }
         let path = self.dir.path().to_owned();
         self.dir.finish().map_err(Failure::environment)?;
-        println!("\nresults: {}", path.join("results.csv").display());
+        outln!("\nresults: {}", path.join("results.csv").display());
         Ok(self.status)
     }
 }
 
 /// What one target gave.
+#[derive(Default)]
 struct Ended {
     records: Vec<Record>,
     verdict: Option<Verdict>,
@@ -197,7 +207,10 @@ impl Ended {
             verdict if verdict.policy() == Some(expected) => Status::Done,
             // Nothing was found out; what went wrong has its own status.
             Verdict::Unresolved(_) if self.failure.is_some() => Status::Done,
-            Verdict::Unresolved(_) => Status::Environment,
+            Verdict::Unresolved(why) => {
+                eprintln!("drbench: {vendor}: expected {expected}, found nothing out: {why}");
+                Status::Environment
+            }
             Verdict::Policy { .. } | Verdict::Emulated(_) | Verdict::Unknown(_) => {
                 eprintln!("drbench: {vendor}: expected {expected}, found {}", verdict.name());
                 Status::Regression
@@ -238,9 +251,29 @@ impl Lab {
         for name in &args.kernel {
             name.parse::<KernelSpec>().map_err(Failure::environment)?;
         }
-        let machines = lab::cpu_vendors(&args.cpu)?;
+        let mut machines = lab::cpu_vendors(&args.cpu)?;
+        machines.dedup();
+        if let Some(expectation) = &args.expect {
+            let covered = |machine: &Machine| expectation.of(lab::module(machine.vendor)).is_some();
+            if !machines.iter().any(covered) {
+                return Err(Failure::usage("--expect names no vendor that --cpu runs on"));
+            }
+        }
         Ok(Self { machines, qemu: lab::emulator(args.qemu.as_deref())? })
     }
+}
+
+/// What makes no sense together.
+fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
+    if args.suite == Suite::Selfcheck && args.expect.is_some() {
+        return Err(Failure::usage("--expect is about verdicts, and selfcheck gives none"));
+    }
+    if args.suite == Suite::Selfcheck && !args.workload.is_empty() {
+        return Err(Failure::usage(
+            "--workload is for suites that measure, and selfcheck does not",
+        ));
+    }
+    Ok(())
 }
 
 /// What makes a run on this host impossible, told before anything is written.

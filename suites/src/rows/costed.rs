@@ -23,16 +23,7 @@ pub fn costed(
     counted_total: Option<u64>,
     instructions: u64,
 ) -> Rows {
-    let undisturbed: Vec<(u32, &Batch)> = (0..)
-        .zip(batches)
-        .filter(|(_, batch)| counted_total.is_none() || batch.exits == counted_total)
-        .collect();
-    let blot = match counted_total {
-        Some(total) if undisturbed.len() < Effort::NEEDED as usize => {
-            too_few(total, undisturbed.len(), batches)
-        }
-        None | Some(_) => Blot::None,
-    };
+    let (undisturbed, blot) = undisturbed(batches, counted_total);
     let mut rows = Rows::default();
     let exit_free =
         prediction.is_some_and(|p| p.exits.total() == p.exits.marker).then_some(instructions);
@@ -49,8 +40,47 @@ pub fn costed(
             rows.records.push(context.row(cell, Metric::Instructions, Source::Tsc, outcome));
         }
     }
-    cycle_rows(context, cell, &undisturbed, &blot, &mut rows);
+    if let Availability::No(missing) = &context.target.pmu {
+        for metric in [Metric::GuestCycles, Metric::HostCycles] {
+            let outcome = Outcome::skipped(missing.clone());
+            rows.records.push(context.row(cell, metric, Source::Pmu, outcome));
+        }
+    }
     rows
+}
+
+/// The rows of a cell's pass with the hardware's cycle counters.
+pub fn cycles(
+    context: &Context,
+    cell: &Cell,
+    batches: &[Batch],
+    counted_total: Option<u64>,
+) -> Rows {
+    let (undisturbed, blot) = undisturbed(batches, counted_total);
+    let mut rows = Rows::default();
+    for (metric, side) in [(Metric::GuestCycles, 0), (Metric::HostCycles, 1)] {
+        let per_switch = |batch: &Batch| {
+            batch.cycles.map_or(f64::NAN, |cycles| Value::count(cycles[side]).as_f64())
+                / f64::from(cell.workload.switches)
+        };
+        medians(context, cell, metric, Source::Pmu, &undisturbed, &blot, &per_switch, &mut rows);
+    }
+    rows
+}
+
+/// The batches with as many exits as the counted pass's undisturbed ones, by their number; and what
+/// is to be said if they are too few. Where nothing counts exits, all are taken.
+fn undisturbed(batches: &[Batch], counted_total: Option<u64>) -> (Vec<(u32, &Batch)>, Blot) {
+    let total = counted_total.filter(|_| batches.iter().any(|batch| batch.exits.is_some()));
+    let like_counted = |batch: &Batch| total.is_none() || batch.exits == total;
+    let undisturbed: Vec<_> = (0..).zip(batches).filter(|(_, batch)| like_counted(batch)).collect();
+    let blot = match total {
+        Some(total) if undisturbed.len() < Effort::NEEDED as usize => {
+            too_few(total, undisturbed.len(), batches)
+        }
+        None | Some(_) => Blot::None,
+    };
+    (undisturbed, blot)
 }
 
 /// Disturbed batches have more exits than the counted pass's; fewer cannot come from disturbance.
@@ -137,27 +167,6 @@ fn nanosecond_rows(
         Value::count(batch.tsc).as_f64() * 1e6 / f64::from(khz) / f64::from(cell.workload.switches)
     };
     medians(context, cell, Metric::Ns, Source::Tsc, batches, blot, &per_switch, rows);
-}
-
-fn cycle_rows(
-    context: &Context,
-    cell: &Cell,
-    batches: &[(u32, &Batch)],
-    blot: &Blot,
-    rows: &mut Rows,
-) {
-    for (metric, side) in [(Metric::GuestCycles, 0), (Metric::HostCycles, 1)] {
-        if let Availability::No(missing) = &context.target.pmu {
-            let outcome = Outcome::skipped(missing.clone());
-            rows.records.push(context.row(cell, metric, Source::Pmu, outcome));
-            continue;
-        }
-        let per_switch = |batch: &Batch| {
-            batch.cycles.map_or(f64::NAN, |cycles| Value::count(cycles[side]).as_f64())
-                / f64::from(cell.workload.switches)
-        };
-        medians(context, cell, metric, Source::Pmu, batches, blot, &per_switch, rows);
-    }
 }
 
 #[allow(clippy::too_many_arguments)]

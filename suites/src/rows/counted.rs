@@ -1,7 +1,7 @@
 //! The rows of a counted pass: exits beside their prediction.
 
 use guest_payloads::{Policy, PredictedExits, Rearm};
-use reports::{Metric, Outcome, Record, Source, Status, Value};
+use reports::{Metric, Outcome, Record, Source, Value};
 
 use super::{Blot, Context, Prediction, Rows, name};
 use crate::judge::{self, Contradiction, Finding, Judgement, Verdict};
@@ -113,11 +113,10 @@ pub fn counted(
     let mut rows = Rows::default();
     for Counts { metric, source, outcome, predicted } in counts {
         let row = context.row(cell, metric, source, outcome);
-        let exact = row.status == Status::Ok && predicted.is_some();
         rows.records.push(Record {
             samples: if row.value.is_some() { judged.alike } else { 0 },
             predicted: predicted.map(Value::count),
-            deterministic: row.deterministic || exact,
+            deterministic: row.deterministic || predicted.is_some(),
             ..row
         });
     }

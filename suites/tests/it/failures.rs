@@ -170,13 +170,17 @@ fn an_old_emulator_is_refused_with_its_version_and_the_reason() {
 fn wrong_words_are_refused_before_anything_begins() {
     let directory = tempfile::tempdir().unwrap();
     let out = place(&directory, "out");
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["run", "--workload", "espresso"], "espresso"),
         (&["run", "--kernel", "debian:6.1", "--cpu", "arm"], "arm"),
         (&["run", "--kernel", "debian:6.1", "--cpu", "intel"], "intel"),
         (&["run", "--kernel", "nonsense"], "nonsense"),
         (&["run", "--kernel", "debian:6.1", "--time-limit", "0"], "time-limit"),
         (&["run", "--cpu", "amd"], "--kernel"),
+        (&["run", "--no-icount"], "--kernel"),
+        (&["run", "--suite", "selfcheck", "--workload", "dr7"], "--workload"),
+        (&["compare", "/nonexistent", "/nonexistent"], "/nonexistent"),
+        (&["payload", "n:1000,cpuid/1000,switches=1000"], "room for"),
         (&["frobnicate"], "frobnicate"),
     ];
     for (words, named) in cases {
@@ -190,6 +194,30 @@ fn wrong_words_are_refused_before_anything_begins() {
         assert!(said.contains(named), "{words:?}: {said}");
     }
     assert!(!out.exists());
+}
+
+#[test]
+fn an_expectation_that_covers_no_target_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = lab(&place(&directory, "out"), &["--expect", "intel=never"]);
+    let (status, said) = told(&output);
+    assert_eq!(status, STOP_BISECTING, "{said}");
+    assert!(said.contains("--expect"), "{said}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = drbench()
+        .args(["payload", "windows"])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
 }
 
 #[test]

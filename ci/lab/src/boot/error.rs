@@ -43,7 +43,7 @@ pub enum BootError {
         console: Console,
     },
     /// The kernel panicked.
-    #[error("the kernel {image} panicked: {line}\n{console}", image = image.display())]
+    #[error("the kernel panicked: {line}\n{console}")]
     Panicked {
         /// The kernel.
         image: PathBuf,
@@ -61,10 +61,7 @@ pub enum BootError {
         console: Console,
     },
     /// The kernel neither ended nor panicked in time.
-    #[error(
-        "the kernel {image} did not boot, or hung: no end after {limit:?}. {console}",
-        image = image.display()
-    )]
+    #[error("the kernel did not boot, or hung: no end after {limit:?}\n{console}")]
     Hung {
         /// The kernel.
         image: PathBuf,
@@ -74,10 +71,7 @@ pub enum BootError {
         console: Console,
     },
     /// The machine was reset or powered off, with no end marker and no panic.
-    #[error(
-        "the kernel {image} reset or powered off the machine before the run's end. {console}",
-        image = image.display()
-    )]
+    #[error("the kernel reset or powered off the machine before the run's end\n{console}")]
     Reset {
         /// The kernel.
         image: PathBuf,

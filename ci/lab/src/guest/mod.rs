@@ -65,6 +65,9 @@ pub enum GuestError {
         /// The last warnings in the kernel's log, which name the symbol or the version.
         complaints: Vec<String>,
     },
+    /// The kernel refused what the job needs, in the job's words.
+    #[error("{0}")]
+    Refused(String),
     /// The job's own failure, in its words.
     #[error("{0}")]
     Job(String),
@@ -79,6 +82,11 @@ impl GuestError {
         Self::Job(error.to_string())
     }
 
+    /// The kernel's refusal; for `map_err`.
+    pub fn refused(error: impl std::fmt::Display) -> Self {
+        Self::Refused(error.to_string())
+    }
+
     fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
@@ -87,7 +95,7 @@ impl GuestError {
     fn kind(&self) -> FatalKind {
         match self {
             Self::Module { .. } => FatalKind::Module,
-            Self::Mount { .. } | Self::File { .. } => FatalKind::SetUp,
+            Self::Mount { .. } | Self::File { .. } | Self::Refused(_) => FatalKind::SetUp,
             Self::Job(_) | Self::TooLong(_) => FatalKind::Program,
         }
     }
