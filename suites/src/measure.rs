@@ -12,7 +12,8 @@ use guest_payloads::layout;
 use crate::environment;
 use crate::plan::Session;
 use crate::protocol::{
-    Availability, Batch, Effort, JobCell, Measured, Message, Pass, Plan, Target, Trace,
+    Availability, Batch, Effort, HardwareCounts, JobCell, Measured, Message, Pass, Plan, Target,
+    Trace,
 };
 
 /// An error that ends the target's run.
@@ -203,7 +204,11 @@ impl Bench {
             cycles: match &mut counters.cycles {
                 Some(cycles) => {
                     let counts = cycles.read()?;
-                    Some([counts.guest_cycles, counts.host_cycles])
+                    Some(HardwareCounts {
+                        guest_cycles: counts.guest_cycles,
+                        host_cycles: counts.host_cycles,
+                        instructions: counts.guest_instructions + counts.host_instructions,
+                    })
                 }
                 None => None,
             },

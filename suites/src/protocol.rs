@@ -224,8 +224,19 @@ pub struct Batch {
     pub tsc: u64,
     /// Exits by the tracepoint.
     pub trace: Option<Trace>,
-    /// Cycles by the PMU, in the guest and in the host.
-    pub cycles: Option<[u64; 2]>,
+    /// By the PMU.
+    pub cycles: Option<HardwareCounts>,
+}
+
+/// What the hardware counted over one section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardwareCounts {
+    /// Cycles in the guest.
+    pub guest_cycles: u64,
+    /// Cycles outside of it.
+    pub host_cycles: u64,
+    /// Instructions, guest and host together.
+    pub instructions: u64,
 }
 
 /// Exits by the tracepoint.

@@ -44,6 +44,8 @@ pub struct About {
     pub clock: Clock,
     /// The suite.
     pub suite: Name,
+    /// The kernel's package and its version.
+    pub package: Option<String>,
     /// The emulator, if it is one.
     pub emulator: Option<reports::store::Emulator>,
     /// The kernel's command line.
@@ -143,6 +145,7 @@ impl<'a> Recorder<'a> {
         let cpu_model = about.cpu_model.clone().unwrap_or_else(|| target.cpu_model.clone());
         let on = reports::Target { vendor, machine: about.machine, cpu_model };
         let environment = reports::Environment {
+            package: about.package.clone(),
             emulator: about.emulator.clone(),
             kernel_words: about.kernel_words.clone(),
             hashes: about.payloads.clone(),

@@ -77,6 +77,7 @@ impl<'a> Session<'a> {
             cpu: vendor,
             clock: Clock::Hardware,
             suite: suite_name(self.args.suite),
+            package: None,
             emulator: None,
             kernel_words: environment::kernel_words(),
             payloads: hashes(&cells, &job),
@@ -132,6 +133,8 @@ impl<'a> Session<'a> {
             cpu: vendor,
             clock,
             suite: suite_name(self.args.suite),
+            package: matches!(name.parse(), Ok(KernelSpec::Debian(_) | KernelSpec::Package(_)))
+                .then(|| format!("linux-image-{} {}", kernel.release, kernel.kernel_id)),
             emulator: Some(reports::store::Emulator {
                 version: qemu.version_line().to_owned(),
                 argv: lab::command_line(qemu, machine, &kernel, self.args),

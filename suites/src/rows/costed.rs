@@ -4,7 +4,7 @@ use reports::{Metric, Outcome, Record, Source, Status, Value, statistics};
 
 use super::{Blot, Clock, Context, Prediction, Rows};
 use crate::plan::Cell;
-use crate::protocol::{Availability, Batch, Effort};
+use crate::protocol::{Availability, Batch, Effort, HardwareCounts};
 
 /// The metric and source of a cell's cost under a clock.
 pub fn cost(clock: Clock) -> (Metric, Source) {
@@ -41,13 +41,23 @@ pub fn costed(
         }
     }
     if let Availability::No(missing) = &context.target.pmu {
-        for metric in [Metric::GuestCycles, Metric::HostCycles] {
+        for (metric, _) in HARDWARE {
             let outcome = Outcome::skipped(missing.clone());
             rows.records.push(context.row(cell, metric, Source::Pmu, outcome));
         }
     }
     rows
 }
+
+/// A metric, and which of the hardware's counts it is.
+type Hardware = (Metric, fn(&HardwareCounts) -> u64);
+
+/// What the hardware's counters give.
+const HARDWARE: [Hardware; 3] = [
+    (Metric::GuestCycles, |counts| counts.guest_cycles),
+    (Metric::HostCycles, |counts| counts.host_cycles),
+    (Metric::Instructions, |counts| counts.instructions),
+];
 
 /// The rows of a cell's pass with the hardware's cycle counters.
 pub fn cycles(
@@ -58,9 +68,9 @@ pub fn cycles(
 ) -> Rows {
     let (undisturbed, blot) = undisturbed(batches, counted_total);
     let mut rows = Rows::default();
-    for (metric, side) in [(Metric::GuestCycles, 0), (Metric::HostCycles, 1)] {
+    for (metric, count) in HARDWARE {
         let per_switch = |batch: &Batch| {
-            batch.cycles.map_or(f64::NAN, |cycles| Value::count(cycles[side]).as_f64())
+            batch.cycles.as_ref().map_or(f64::NAN, |counts| Value::count(count(counts)).as_f64())
                 / f64::from(cell.workload.switches)
         };
         medians(context, cell, metric, Source::Pmu, &undisturbed, &blot, &per_switch, &mut rows);
