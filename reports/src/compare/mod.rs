@@ -28,12 +28,6 @@ pub enum CompareError {
         /// The row.
         key: Box<Key>,
     },
-    /// Nothing to compare.
-    #[error("{side} holds no rows: its run failed before anything was measured; compare another")]
-    Empty {
-        /// `BEFORE` or `AFTER`.
-        side: &'static str,
-    },
     /// One kernel against several.
     #[error(
         "BEFORE holds one kernel and AFTER several ({first} and {second}): \
@@ -144,9 +138,6 @@ where
     let mut join = Join::default();
     for record in before {
         join.before(record?)?;
-    }
-    if join.waiting.is_empty() {
-        return Err(CompareError::Empty { side: "BEFORE" });
     }
     for record in after {
         join.after(record?)?;

@@ -206,6 +206,17 @@ fn an_expectation_that_covers_no_target_is_refused() {
 }
 
 #[test]
+fn a_run_without_rows_is_nothing_to_compare_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = place(&directory, "results.csv");
+    let header = reports::record::header::<reports::Record>().join(",");
+    fs::write(&empty, format!("{header}\n")).unwrap();
+    let (status, said) = told(&drbench().arg("compare").args([&empty, &empty]).output().unwrap());
+    assert_eq!(status, USAGE, "{said}");
+    assert!(said.contains("holds no rows"), "{said}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
