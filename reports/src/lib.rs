@@ -18,5 +18,5 @@ pub use record::{
     Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,
     Subject, Target, Unit, Value, Vendor,
 };
-pub use store::{Emulator, Environment, RunDir, RunInfo, StoreError};
+pub use store::{Emulator, Environment, MatrixDir, RunDir, RunInfo, StoreError};
 pub use table::{Style, policy_table};

@@ -1,6 +1,7 @@
 //! The command line. Its doc comments are the help texts: they are for a terminal, without markup.
 #![allow(clippy::doc_markdown)]
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +9,7 @@ use drbench_lab::emulator::MachineKind;
 use guest_payloads::Workload;
 
 use crate::expect::Expectation;
+use crate::matrix::Shard;
 
 /// What does a kernel's handling of x86 debug registers cost a guest, and is it still correct?
 ///
@@ -39,6 +41,8 @@ pub enum Command {
     Payload(PayloadArgs),
     /// Compare two runs: what changed, what is missing
     Compare(CompareArgs),
+    /// Show what is kept between runs, or remove some of it
+    Cache(CacheArgs),
 }
 
 /// `drbench env`
@@ -63,12 +67,33 @@ pub enum Listing {
     Kernels,
     /// Switch patterns and interposed exits
     Workloads,
+    /// Emulators and CPU models of the lab
+    Machines,
     /// Suites
     Suites,
 }
 
+/// What a resumed run has from its own command line.
+const MEASURING: [&str; 15] = [
+    "kernel",
+    "cpu",
+    "machine",
+    "suite",
+    "workload",
+    "repeat",
+    "shard",
+    "out",
+    "expect",
+    "keep_console",
+    "no_icount",
+    "unprivileged",
+    "append",
+    "time_limit",
+    "qemu",
+];
+
 /// `drbench run`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// Boot this kernel in the lab: debian:VERSION (newest that matches), FILE.deb, host (the
     /// installed one, from /boot), or IMAGE:MODULE_DIR. Repeatable. Without it: this host's KVM
@@ -89,6 +114,26 @@ pub struct RunArgs {
     /// windows,cpuid/3,switches=20; `drbench list workloads` names the parts
     #[arg(long, value_name = "WORKLOAD")]
     pub workload: Vec<Workload>,
+    /// Measure every cell so many times, each with a boot of its own: all must agree in every digit.
+    /// The first that does not is named, and the status is 1
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub repeat: NonZeroU32,
+    /// Only this machine's part of the cells, as 2/3; `drbench merge` puts the parts together
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// How many cells are measured side by side [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroU32>,
+    /// List the cells and how long they will take; measure and fetch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take up an interrupted run: measure what is left in this directory, by the run's own command
+    /// line and under its id. Of a finished one, print the table again
+    #[arg(long, value_name = "DIR", conflicts_with_all = MEASURING)]
+    pub resume: Option<PathBuf>,
+    /// Print every cell's own table, also if there are many; else a summary
+    #[arg(long)]
+    pub details: bool,
     /// Where results go: a directory that does not exist yet [default: results/RUN_ID]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -110,7 +155,7 @@ pub struct RunArgs {
     /// More words for the lab kernel's command line. Repeatable
     #[arg(long, value_name = "WORDS", requires = "kernel")]
     pub append: Vec<String>,
-    /// Longest time one kernel may take in the lab, in seconds
+    /// Longest time one boot may take in the lab, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_limit: u32,
     /// The QEMU to use, instead of the one drbench finds; $DRBENCH_BOCHS names a Bochs
@@ -135,6 +180,11 @@ impl Suite {
             Self::Selfcheck => "selfcheck",
         }
     }
+
+    /// The same for the record.
+    pub fn recorded(self) -> reports::Name {
+        self.name().parse().expect("suites are plain words")
+    }
 }
 
 /// `drbench payload`
@@ -154,4 +204,34 @@ pub struct CompareArgs {
     pub before: PathBuf,
     /// The run to judge
     pub after: PathBuf,
+}
+
+/// `drbench cache`
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do; without it, show what is there
+    #[command(subcommand)]
+    pub action: Option<CacheAction>,
+}
+
+/// What can be done to the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheAction {
+    /// Remove entries; they are fetched or built anew when they are needed
+    Prune(PruneArgs),
+}
+
+/// `drbench cache prune`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct PruneArgs {
+    /// Only what was not used for so many days
+    #[arg(long, value_name = "DAYS")]
+    pub older_than: Option<u32>,
+    /// Only entries of this kind, as `drbench cache` names them
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Everything
+    #[arg(long, conflicts_with_all = ["older_than", "kind"])]
+    pub all: bool,
 }

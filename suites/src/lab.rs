@@ -1,7 +1,9 @@
 //! The lab, as the command line uses it: which CPU, which kernel, which emulator.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
 
 use drbench_lab::boot::Boot;
 use drbench_lab::cache::Cache;
@@ -9,10 +11,14 @@ use drbench_lab::emulator::{Clock, CpuVendor, Emulator, Machine, MachineKind};
 use drbench_lab::kernel::{self, Kernel, KernelSpec, debian};
 
 use crate::cli::RunArgs;
+use crate::job::Measuring;
 use crate::protocol::{self, Job, Message};
-use crate::recorder::Recorder;
+use crate::recorder::{About, Recorder};
 use crate::status::Failure;
-use crate::terminal::{Progress, outln};
+use crate::terminal::outln;
+
+/// The lab's command for whoever cannot measure here.
+pub const COMMAND: &str = "drbench run --kernel debian:6.1 --cpu amd";
 
 /// `--cpu` of commands that need no machine.
 pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
@@ -20,38 +26,6 @@ pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
         .into_iter()
         .find(|vendor| vendor.to_string() == text)
         .ok_or_else(|| Failure::usage(format!("--cpu `{text}` is not known: write amd or intel")))
-}
-
-/// The machines of `--cpu` and `--machine`, with their emulators. Without `--cpu` it is both vendors,
-/// less one whose emulator is not here, which is told.
-pub fn machines(
-    cpus: &[String],
-    kind: Option<MachineKind>,
-    qemu: Option<&Path>,
-) -> Result<Vec<(Machine, Emulator)>, Failure> {
-    let one = |cpu: &str| {
-        let machine = Machine::choose(cpu, kind).map_err(Failure::environment)?;
-        let emulator = emulator(machine.kind, qemu)?;
-        Ok((machine, emulator))
-    };
-    if !cpus.is_empty() {
-        return cpus.iter().map(|cpu| one(cpu)).collect();
-    }
-    let (found, mut missing) = (Vec::new(), Vec::new());
-    let found = ["amd", "intel"].into_iter().fold(found, |mut found, cpu| {
-        match one(cpu) {
-            Ok(machine) => found.push(machine),
-            Err(failure) => missing.push((cpu, failure)),
-        }
-        found
-    });
-    if found.is_empty() {
-        return Err(missing.swap_remove(0).1);
-    }
-    for (cpu, failure) in missing {
-        eprintln!("drbench: not measured on {cpu}: {failure}");
-    }
-    Ok(found)
 }
 
 /// The same vendor, as payloads know it.
@@ -73,26 +47,85 @@ pub fn emulator(kind: MachineKind, qemu: Option<&Path>) -> Result<Emulator, Fail
     Emulator::find(kind, explicit, None).map_err(Failure::of_lab)
 }
 
-/// A kernel made ready.
-pub fn prepare(name: &str, progress: &Progress) -> Result<Kernel, Failure> {
-    let spec: KernelSpec = name.parse().map_err(Failure::environment)?;
-    kernel::prepare(&spec, &cache()?, &|text| progress.say(text)).map_err(Failure::of_lab)
+/// The emulators of a run, found before anything is measured.
+#[derive(Default)]
+pub struct Emulators(BTreeMap<MachineKind, Emulator>);
+
+impl Emulators {
+    /// Finds the emulator of this kind of machine, if it is not known yet.
+    pub fn find(&mut self, kind: MachineKind, qemu: Option<&Path>) -> Result<(), Failure> {
+        if let Entry::Vacant(place) = self.0.entry(kind) {
+            place.insert(emulator(kind, qemu)?);
+        }
+        Ok(())
+    }
+
+    /// One that was found.
+    pub fn get(&self, kind: MachineKind) -> Result<&Emulator, Failure> {
+        self.0.get(&kind).ok_or_else(|| Failure::usage(format!("no emulator for {kind} was found")))
+    }
 }
 
-/// The emulator's command line for the record: what varies from boot to boot is a plain name.
-pub fn command_line(
-    emulator: &Emulator,
-    machine: &Machine,
-    kernel: &Kernel,
+/// What is known of a kernel on a machine before it runs.
+pub fn about(
     args: &RunArgs,
-) -> Vec<String> {
-    emulator.recorded_command_line(machine, &kernel.image, clock(machine, args), &args.append)
+    name: &str,
+    kernel: &Kernel,
+    machine: &Machine,
+    emulator: &Emulator,
+    measuring: &Measuring,
+) -> About {
+    let line = machine.kernel_command_line(&args.append);
+    let clock = clock(machine, args);
+    About {
+        subject: reports::Subject {
+            kernel: kernel.version.clone(),
+            kernel_id: kernel.kernel_id.clone(),
+            variant: "stock".to_owned(),
+        },
+        package: matches!(name.parse(), Ok(KernelSpec::Debian(_) | KernelSpec::Package(_)))
+            .then(|| format!("linux-image-{} {}", kernel.release, kernel.kernel_id)),
+        emulator: Some(reports::store::Emulator {
+            version: emulator.version_line().to_owned(),
+            argv: emulator.recorded_command_line(machine, &kernel.image, clock, &args.append),
+        }),
+        kernel_words: line.split_whitespace().map(str::to_owned).collect(),
+        ..about_missing(args, name, machine, measuring)
+    }
 }
 
-/// The words the lab's kernel is given.
-pub fn kernel_words(machine: &Machine, args: &RunArgs) -> Vec<String> {
-    let line = machine.kernel_command_line(&args.append);
-    line.split_whitespace().map(str::to_owned).collect()
+/// The same where the kernel could not be made ready: it is called what the user calls it.
+pub fn about_missing(
+    args: &RunArgs,
+    name: &str,
+    machine: &Machine,
+    measuring: &Measuring,
+) -> About {
+    About {
+        subject: reports::Subject {
+            kernel: name.to_owned(),
+            kernel_id: name.to_owned(),
+            variant: "stock".to_owned(),
+        },
+        machine: recorded(machine.kind),
+        cpu_model: Some(machine.cpu.clone().into_owned()),
+        cpu: payload_vendor(machine.vendor),
+        clock: measuring.clock,
+        suite: args.suite.recorded(),
+        package: None,
+        emulator: None,
+        kernel_words: vec![],
+        payloads: measuring.hashes(),
+    }
+}
+
+/// A machine's name in the record.
+fn recorded(kind: MachineKind) -> reports::Machine {
+    match kind {
+        MachineKind::QemuTcg => reports::Machine::QemuTcg,
+        MachineKind::QemuKvm => reports::Machine::QemuKvm,
+        MachineKind::Bochs => reports::Machine::Bochs,
+    }
 }
 
 /// What makes time pass in the guest.
@@ -120,8 +153,10 @@ pub struct Run<'a> {
     pub machine: &'a Machine,
     /// What to do in it.
     pub job: &'a Job,
-    /// Where the console log is kept.
-    pub console: Option<std::path::PathBuf>,
+    /// Where the emulator's files lie while it runs, and the console log, if it is kept.
+    pub work: &'a Path,
+    /// Which boot of the cell, from 0.
+    pub boot: u32,
 }
 
 impl Run<'_> {
@@ -143,7 +178,8 @@ impl Run<'_> {
             clock: clock(self.machine, self.args),
             append: self.args.append.clone(),
             time_limit: std::time::Duration::from_secs(self.args.time_limit.into()),
-            console: self.console.clone(),
+            console: self.args.keep_console.then(|| self.console()),
+            work: Some(self.work.to_owned()),
         };
         // A frame that cannot be understood or written ends the run, but only after the boot.
         let trouble: RefCell<Option<Failure>> = RefCell::new(None);
@@ -159,6 +195,15 @@ impl Run<'_> {
             return Err(failure);
         }
         outcome.map(|_| ()).map_err(Failure::of_lab)
+    }
+}
+
+impl Run<'_> {
+    fn console(&self) -> PathBuf {
+        self.work.join(match self.boot {
+            0 => "console.log".to_owned(),
+            boot => format!("console-{}.log", boot + 1),
+        })
     }
 }
 

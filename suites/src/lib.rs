@@ -6,8 +6,10 @@ pub mod cli;
 pub mod commands;
 pub mod environment;
 pub mod expect;
+pub mod job;
 pub mod judge;
 pub mod lab;
+pub mod matrix;
 pub mod measure;
 pub mod plan;
 pub mod protocol;
@@ -28,22 +30,22 @@ pub fn main() -> ExitCode {
     if drbench_lab::guest::is_init() {
         target::run_as_init();
     }
-    let expecting = std::env::args().any(|word| word.starts_with("--expect"));
-    // A panic's own status, 101, would be an answer about the commit to `git bisect run`.
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
-        std::process::exit(Status::Environment.code(expecting).into());
-    }));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` come this way too, with their own status.
             let _ = error.print();
             let status = if error.use_stderr() { Status::Environment } else { Status::Done };
-            return status.exit_code(expecting);
+            return status.exit_code(std::env::args().any(|word| word.starts_with("--expect")));
         }
     };
+    let expecting = matches!(&cli.command, Command::Run(args) if commands::run::is_expecting(args));
+    // A panic's own status, 101, would be an answer about the commit to `git bisect run`.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::exit(Status::Environment.code(expecting).into());
+    }));
     let status = try_main(&cli.command).unwrap_or_else(|failure| {
         eprintln!("drbench: {failure}");
         failure.status
@@ -58,5 +60,6 @@ fn try_main(command: &Command) -> Result<Status, Failure> {
         Command::Run(args) => commands::run::run(args),
         Command::Payload(args) => commands::payload::payload(args),
         Command::Compare(args) => commands::compare::compare(args),
+        Command::Cache(args) => commands::cache::cache(args),
     }
 }

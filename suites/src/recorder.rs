@@ -7,24 +7,25 @@ use guest_payloads::CpuVendor;
 use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
 
 use crate::assess::Assessment;
-use crate::judge::Verdict;
 use crate::plan::Cell;
 use crate::protocol::{CheckOutcome, Checked, Message, Target};
 use crate::rows::{Clock, Context, Rows};
-use crate::status::{Failure, Status};
+use crate::status::Failure;
 use crate::terminal::Progress;
 
 /// Where the rows of one kernel on one target go.
 pub struct Recorder<'a> {
-    dir: &'a mut RunDir,
+    /// None: rows are only kept in memory.
+    dir: Option<&'a mut RunDir>,
+    run: reports::Run,
     progress: &'a Progress,
     about: About,
     cells: Vec<Cell>,
     state: State,
     /// The target, once it has introduced itself.
     on: Option<reports::Target>,
-    /// Every row written, for the table.
-    pub records: Vec<Record>,
+    /// Everything taken down.
+    rows: Rows,
     /// What went wrong in cells, in full, for standard error.
     complaints: Vec<String>,
 }
@@ -60,19 +61,27 @@ enum State {
     /// The target has introduced itself.
     Measuring(Box<Assessment>),
     /// All done.
-    Done(Option<Verdict>),
+    Done,
 }
 
 impl<'a> Recorder<'a> {
-    /// For a run whose cells are these; none for suites without cells.
+    /// For a run whose cells are these; none for suites without cells. Without a directory, rows
+    /// are only kept in memory.
     pub fn new(
-        dir: &'a mut RunDir,
+        dir: Option<&'a mut RunDir>,
+        run: reports::Run,
         progress: &'a Progress,
         about: About,
         cells: Vec<Cell>,
     ) -> Self {
-        let (records, complaints) = (Vec::new(), Vec::new());
-        Self { dir, progress, about, cells, state: State::Silent, on: None, records, complaints }
+        let (rows, complaints) = (Rows::default(), Vec::new());
+        let (state, on) = (State::Silent, None);
+        Self { dir, run, progress, about, cells, state, on, rows, complaints }
+    }
+
+    /// Everything that was taken down.
+    pub fn into_rows(self) -> Rows {
+        self.rows
     }
 
     /// Takes a message.
@@ -100,34 +109,27 @@ impl<'a> Recorder<'a> {
     /// Ends the run because of an error: what was not measured becomes failed rows.
     pub fn end(&mut self, reason: &str) -> Result<(), Failure> {
         let reason = first_line(reason);
-        let measured_nothing = matches!(self.state, State::Silent) && !self.cells.is_empty();
-        if measured_nothing {
+        if matches!(self.state, State::Silent) {
             self.introduce(Target { vendor: self.expected_module(), ..Target::default() })?;
         }
         let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
         let rows = assessment.finish(&reason);
-        let verdict = assessment.verdict().cloned();
-        self.write(rows)?;
-        self.state = State::Done(verdict);
-        Ok(())
+        self.state = State::Done;
+        if self.cells.is_empty() { self.end_checks(&reason) } else { self.write(rows) }
     }
 
-    /// The verdict, once everything is there.
-    pub fn verdict(&self) -> Option<&Verdict> {
-        match &self.state {
-            State::Silent => None,
-            State::Measuring(assessment) => assessment.verdict(),
-            State::Done(verdict) => verdict.as_ref(),
+    /// Checks that were not made are failed rows.
+    fn end_checks(&mut self, reason: &str) -> Result<(), Failure> {
+        let is_made = |name: &str| {
+            let metric = Metric::Check(slug(name));
+            self.rows.records.iter().any(|row| row.key.metric == metric)
+        };
+        let names = bench_vmm::selfcheck::CHECKS.iter().map(|check| check.name);
+        let missing: Vec<&str> = names.filter(|name| !is_made(name)).collect();
+        for name in missing {
+            self.check_row(name, Outcome::failed(None, reason))?;
         }
-    }
-
-    /// The worst of the rows.
-    pub fn status(&self) -> Status {
-        let failed = self
-            .records
-            .iter()
-            .any(|row| row.status == reports::Status::Failed && row.key.metric != Metric::Verdict);
-        if failed { Status::Regression } else { Status::Done }
+        Ok(())
     }
 
     fn expected_module(&self) -> String {
@@ -151,13 +153,15 @@ impl<'a> Recorder<'a> {
             hashes: about.payloads.clone(),
             ..environment_of(&about.subject, &on, &target)
         };
-        self.dir.add_environment(environment).map_err(Failure::environment)?;
+        if let Some(dir) = &mut self.dir {
+            dir.add_environment(environment).map_err(Failure::environment)?;
+        }
         for missing in [&target.statistics, &target.trace].into_iter().filter_map(|a| a.missing()) {
             self.progress.warn(&format!("not available here: {missing}"));
         }
         self.on = Some(on.clone());
         let context = Context {
-            run: self.dir.info().run.clone(),
+            run: self.run.clone(),
             subject: about.subject.clone(),
             on,
             target,
@@ -179,20 +183,15 @@ impl<'a> Recorder<'a> {
                 Outcome::failed(None, first_line(failure))
             }
         };
-        let about = &self.about;
+        self.check_row(&checked.name, outcome)
+    }
+
+    fn check_row(&mut self, name: &str, outcome: Outcome) -> Result<(), Failure> {
         let Some(target) = self.on.clone() else {
             return Err(Failure::usage("the target sent a check before it said what it is"));
         };
-        let key = Key {
-            target,
-            cell: no_cell(&about.suite),
-            metric: Metric::Check(slug(&checked.name)),
-            source: Source::None,
-        };
-        let run = self.dir.info().run.clone();
-        let record =
-            Record { deterministic: true, ..Record::new(run, about.subject.clone(), key, outcome) };
-        self.write(Rows { records: vec![record], samples: vec![] })
+        let row = check(self.run.clone(), &self.about, target, slug(name), outcome);
+        self.write(Rows { records: vec![row], samples: vec![] })
     }
 
     /// An error's whole report, once: both passes over a broken cell say the same.
@@ -205,11 +204,26 @@ impl<'a> Recorder<'a> {
     }
 
     fn write(&mut self, rows: Rows) -> Result<(), Failure> {
-        self.dir.append(&rows.records).map_err(Failure::environment)?;
-        self.dir.append_samples(&rows.samples).map_err(Failure::environment)?;
-        self.records.extend(rows.records);
+        if let Some(dir) = &mut self.dir {
+            dir.append(&rows.records).map_err(Failure::environment)?;
+            dir.append_samples(&rows.samples).map_err(Failure::environment)?;
+        }
+        self.rows.extend(rows);
         Ok(())
     }
+}
+
+/// The row of a check.
+pub fn check(
+    run: reports::Run,
+    about: &About,
+    target: reports::Target,
+    name: Name,
+    outcome: Outcome,
+) -> Record {
+    let metric = Metric::Check(name);
+    let key = Key { target, cell: no_cell(&about.suite), metric, source: Source::None };
+    Record { deterministic: true, ..Record::new(run, about.subject.clone(), key, outcome) }
 }
 
 /// A check is no cell: everything that describes one is empty.

@@ -4,9 +4,11 @@ use std::fmt;
 use std::process::ExitCode;
 
 use drbench_lab::{Blame, Blamed};
+use serde::{Deserialize, Serialize};
 
 /// How a run ended. Of several, the worst counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Done, all as it should be; also cells that are unresolved, which are told.
     #[default]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use reports::Style;
 
 use crate::status::Failure;
@@ -34,19 +34,23 @@ macro_rules! outln {
 }
 pub(crate) use outln;
 
-/// Progress on standard error.
-pub struct Progress {
-    bar: Option<ProgressBar>,
+/// Standard error, shared by whatever runs side by side.
+pub struct Board {
+    bars: Option<MultiProgress>,
 }
 
-impl Progress {
-    /// For a piece of work with so many steps.
-    pub fn new(what: &str, steps: usize) -> Self {
-        if !std::io::stderr().is_terminal() {
-            eprintln!("drbench: {what}");
-            return Self { bar: None };
-        }
-        let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+impl Board {
+    /// Bars on a terminal, plain lines elsewhere.
+    pub fn detect() -> Self {
+        Self { bars: std::io::stderr().is_terminal().then(MultiProgress::new) }
+    }
+
+    /// Begins a piece of work.
+    pub fn progress(&self, what: &str) -> Progress {
+        let Some(bars) = self.bars.clone() else {
+            return Progress { what: what.to_owned(), bars: None };
+        };
+        let bar = bars.add(ProgressBar::new(0));
         let template = "{prefix}  [{bar:30}] {pos}/{len} {msg}  {elapsed}";
         bar.set_style(
             ProgressStyle::with_template(template)
@@ -55,28 +59,44 @@ impl Progress {
         );
         bar.set_prefix(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar: Some(bar) }
+        Progress { what: what.to_owned(), bars: Some((bars, bar)) }
+    }
+}
+
+/// Progress of one piece of work on standard error.
+pub struct Progress {
+    what: String,
+    bars: Option<(MultiProgress, ProgressBar)>,
+}
+
+impl Progress {
+    /// How many steps it will be.
+    pub fn expect(&self, steps: usize) {
+        if let Some((_, bar)) = &self.bars {
+            bar.set_length(steps as u64);
+        }
     }
 
     /// Something worth a line: what takes time now.
     pub fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(text.to_owned()),
-            None => eprintln!("drbench: {text}"),
+        match &self.bars {
+            Some((_, bar)) => bar.set_message(text.to_owned()),
+            None => eprintln!("drbench: {}: {text}", self.what),
         }
     }
 
-    /// Something the user must see, above the bar.
+    /// Something the user must see, above the bars.
     pub fn warn(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("drbench: {text}")),
-            None => eprintln!("drbench: {text}"),
+        let tell = || eprintln!("drbench: {}: {text}", self.what);
+        match &self.bars {
+            Some((bars, _)) => bars.suspend(tell),
+            None => tell(),
         }
     }
 
     /// One step further.
     pub fn step(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some((_, bar)) = &self.bars {
             bar.set_message(String::new());
             bar.inc(1);
         }
@@ -85,7 +105,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some((_, bar)) = &self.bars {
             bar.finish_and_clear();
         }
     }

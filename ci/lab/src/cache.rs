@@ -4,6 +4,7 @@
 //! either whole or absent, whatever happens to the process and however many of them run at once.
 
 mod digest;
+mod usage;
 
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
 pub use digest::{Digest, DigestError};
+pub use usage::Kept;
 
 use crate::fault::{Blame, Blamed};
 

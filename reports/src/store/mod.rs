@@ -1,12 +1,15 @@
 //! The run directory: `results.csv`, `samples.csv`, `run.json`.
 //!
 //! Rows are on disk when [`RunDir::append`] returns: a crash loses nothing measured before it.
-//! `run.json` is always whole: it is written beside and renamed.
+//! `run.json` is always whole: it is written beside and renamed. A run of several cells keeps each of
+//! them so, see [`MatrixDir`].
 
 mod appender;
 mod info;
+mod matrix;
 
 pub use info::{Emulator, Environment, RunInfo, SCHEMA};
+pub use matrix::MatrixDir;
 
 use crate::record::{Invalid, Key, Record, Sample, Subject};
 use appender::Appender;

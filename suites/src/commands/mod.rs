@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod cache;
 pub mod compare;
 pub mod env;
 pub mod list;

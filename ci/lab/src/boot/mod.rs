@@ -42,6 +42,9 @@ pub struct Boot {
     pub time_limit: Duration,
     /// Where to keep the console's log; none: nowhere.
     pub console: Option<PathBuf>,
+    /// Where the run's own files lie while it lasts; none: the system's place for such files. What a
+    /// killed process leaves behind is in there.
+    pub work: Option<PathBuf>,
 }
 
 /// A run that reached its end marker.
@@ -114,10 +117,11 @@ impl Boot {
     fn prepare(&self) -> Result<Files, BootError> {
         fs::File::open(&self.image).map_err(BootError::io("open the kernel", &self.image))?;
         let init = fs::read(&self.init).map_err(BootError::io("read the init", &self.init))?;
+        let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new()
             .prefix("drbench-boot-")
-            .tempdir()
-            .map_err(BootError::io("create a folder in", &std::env::temp_dir()))?;
+            .tempdir_in(&work)
+            .map_err(BootError::io("create a folder in", &work))?;
         let at = |name| folder.path().join(name);
         let files = Files {
             initramfs: at("initramfs"),

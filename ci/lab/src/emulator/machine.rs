@@ -156,6 +156,11 @@ impl Machine {
         })
     }
 
+    /// Every machine with a CPU model that is known by name.
+    pub fn all() -> Vec<Self> {
+        cpu::MODELS.iter().map(Self::with_model).collect()
+    }
+
     fn with_model(model: &CpuModel) -> Self {
         Self {
             kind: model.kind,
