@@ -5,13 +5,17 @@
 //! ([`table`]). Nothing here knows what is measured, or how: vendors, policies and exit kinds are
 //! words in columns.
 
+pub mod chart;
 pub mod compare;
+mod figures;
 pub mod read;
 pub mod record;
 pub mod statistics;
 pub mod store;
 pub mod table;
+pub mod version;
 
+pub use chart::{ChartError, cost_chart};
 pub use compare::{Comparison, compare};
 pub use read::{ReadError, Reader, open, read};
 pub use record::{
@@ -19,4 +23,4 @@ pub use record::{
     Subject, Target, Unit, Value, Vendor,
 };
 pub use store::{Emulator, Environment, RunDir, RunInfo, StoreError};
-pub use table::{Style, policy_table};
+pub use table::{Style, policy_table, summary_table};
