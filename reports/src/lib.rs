@@ -8,6 +8,7 @@
 pub mod chart;
 pub mod compare;
 mod figures;
+pub mod merge;
 pub mod read;
 pub mod record;
 pub mod statistics;
@@ -17,6 +18,7 @@ pub mod version;
 
 pub use chart::{ChartError, cost_chart};
 pub use compare::{Comparison, compare};
+pub use merge::{MergeError, Merged, merge, read_all, sort_key};
 pub use read::{ReadError, Reader, open, read};
 pub use record::{
     Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,

@@ -96,7 +96,7 @@ fn draw(root: &Area<'_>, data: &Data<'_>) -> Drawn {
         let hollow = data.series[..number].iter().any(same_colour);
         line(root, colour(series), &points, hollow)?;
         if !is_crowded(data) {
-            figures(root, series, &points, data.is_lower(series))?;
+            figures(root, series, &points, data.is_squeezed(series))?;
         }
     }
     names(root, data, &|cost| pixel(0, cost).1)
@@ -126,10 +126,10 @@ fn line(root: &Area<'_>, colour: RGBColor, points: &[Option<Point>], hollow: boo
     Ok(())
 }
 
-/// Each point's figure: below the lowest line, above all others.
-fn figures(root: &Area<'_>, series: &Series<'_>, points: &[Option<Point>], lower: bool) -> Drawn {
+/// Each point's figure, above or below it.
+fn figures(root: &Area<'_>, series: &Series<'_>, points: &[Option<Point>], below: bool) -> Drawn {
     let style = text(12, colour(series), HPos::Center);
-    let distance = if lower { LINE } else { -LINE };
+    let distance = if below { LINE } else { -LINE };
     for (point, cost) in points.iter().zip(&series.costs) {
         if let (Some((x, y)), Some(cost)) = (point, cost) {
             root.draw_text(&format!("{cost:.0}"), &style, (*x, y + distance))?;

@@ -91,15 +91,20 @@ impl<'a> Data<'a> {
     }
 
     fn highest(&self) -> f64 {
-        self.series.iter().flat_map(|series| &series.costs).flatten().fold(0.0, |a, b| b.max(a))
+        let costs = self.series.iter().flat_map(|series| series.costs.iter().flatten());
+        costs.fold(0.0, |highest, cost| highest.max(*cost))
     }
 
-    /// Whether a line lies below another one, and above none.
-    fn is_lower(&self, series: &Series<'_>) -> bool {
-        let peak =
-            |series: &Series<'_>| series.costs.iter().flatten().fold(0.0_f64, |a, b| a.max(*b));
-        let others = || self.series.iter().filter(|other| other.target != series.target);
-        others().next().is_some() && others().all(|other| peak(other) > peak(series))
+    /// Whether a line runs so close under another that figures above it would meet that one.
+    fn is_squeezed(&self, series: &Series<'_>) -> bool {
+        const ROOM: f64 = 0.12; // of the scale
+        let peak = |series: &Series<'_>| {
+            series.costs.iter().flatten().fold(0.0_f64, |highest, cost| highest.max(*cost))
+        };
+        self.series.iter().any(|other| {
+            let distance = peak(other) - peak(series);
+            other.target != series.target && (0.0..ROOM * self.highest()).contains(&distance)
+        })
     }
 
     /// What the figures are, where they could be taken for something else.

@@ -33,6 +33,9 @@ pub struct RunInfo {
     pub hashes: BTreeMap<String, String>,
     /// One per kernel and target, as they become known.
     pub environments: Vec<Environment>,
+    /// What was to be measured, in the words of the program that planned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<serde_json::Value>,
 }
 
 /// What surrounded the rows of one kernel on one target. What could not be found out is left
@@ -105,6 +108,7 @@ impl RunInfo {
             argv,
             hashes: BTreeMap::new(),
             environments: Vec::new(),
+            plan: None,
         }
     }
 
