@@ -109,7 +109,7 @@ fn an_undivided_run_merged_alone_is_sorted() {
     let place = tempfile::tempdir().unwrap();
     let rows = [exits("windows", 3), exits("scan", 1), exits("dr7", 2)];
     let one = write(&place.path().join("one"), info(1), &rows);
-    merge(&[one.clone()], &place.path().join("new/out")).unwrap();
+    merge(std::slice::from_ref(&one), &place.path().join("new/out")).unwrap();
     let merged = reports::read(&place.path().join("new/out")).unwrap();
     let names: Vec<_> = merged.iter().map(|row| row.key.cell.workload.as_str()).collect();
     assert_eq!(names, ["dr7", "scan", "windows"]);
@@ -251,7 +251,7 @@ fn what_cannot_be_merged_is_said() {
 
     let whole = write(&at("whole"), info(1), &[exits("windows", 3)]);
     let before = file(&whole, "results.csv");
-    let exists = merge(&[whole.clone()], &whole).unwrap_err();
+    let exists = merge(std::slice::from_ref(&whole), &whole).unwrap_err();
     assert!(matches!(exists, MergeError::Exists(_)), "{exists}");
     assert_eq!(file(&whole, "results.csv"), before);
 

@@ -13,11 +13,11 @@ const VARIANTS: [&str; 3] = ["always", "stock", "never"];
 
 /// What the figures are.
 const LEGEND: &str = "\
-    Figures of five accesses per switch (n:5) and one CPUID exit after each switch. DR exit: n:5 \
-    under guest debug, nothing interposed, less the same loop without accesses, by its DR exits; \
-    every access exits there on any kernel, so it can be compared between policies. Other exit: \
-    the loop without accesses, with CPUID less without, by its CPUID exits: what a policy costs \
-    everybody, debug registers or not.";
+    Per switch: five accesses (n:5) and one CPUID exit. Per DR exit: n:5 under guest debug, nothing \
+    interposed, less the same loop without accesses (none), by its DR exits: there every access \
+    exits on any kernel, so policies can be compared. Per other exit: none with a CPUID exit in \
+    each switch less none without, by its CPUID exits: what a policy costs everybody, debug \
+    registers or not. The instruction that exits is part of its cost.";
 
 /// The summary of the policy suite: a row per kernel, variant and target, kernels by version and
 /// variants as `always`, `stock`, `never`, others.
@@ -195,16 +195,19 @@ impl Figures<'_> {
         let text = match (cells.iter().filter(|status| **status == grave).count(), cells.len()) {
             (_, 0) => NOTHING.to_owned(),
             (count, all) if count == all => format!("{all} {grave}"),
-            (count, all) => format!("{count} of {all} {grave}"),
+            (count, all) => format!("{count}/{all} {grave}"),
         };
         (text, grave)
     }
 
-    /// Why this row is not as it should be.
+    /// Why this row is not as it should be. What the verdict says already is not repeated.
     fn troubles(&self) -> Vec<(Tone, String)> {
         let explained = self.verdict.filter(|row| row.verdict() != Some(row.reason.as_str()));
+        let said = explained.map_or("", |row| &row.reason);
+        let unsaid = |row: &&Record| row.reason.is_empty() || !said.contains(row.reason.as_str());
+        let rows: Vec<_> = self.records.iter().copied().filter(unsaid).collect();
+        let rows = lines(&rows, Status::Unconfirmed).into_iter();
         let verdict = explained.map(|row| (verdict_tone(row), row.reason.clone()));
-        let rows = lines(&self.records, Status::Unconfirmed).into_iter();
         verdict.into_iter().chain(rows.map(|(status, line)| (tone(status), line))).collect()
     }
 }
