@@ -5,18 +5,24 @@
 //! ([`table`]). Nothing here knows what is measured, or how: vendors, policies and exit kinds are
 //! words in columns.
 
+pub mod chart;
 pub mod compare;
+mod figures;
+pub mod merge;
 pub mod read;
 pub mod record;
 pub mod statistics;
 pub mod store;
 pub mod table;
+pub mod version;
 
+pub use chart::{ChartError, cost_chart};
 pub use compare::{Comparison, compare};
+pub use merge::{MergeError, Merged, merge, read_all, sort_key};
 pub use read::{ReadError, Reader, open, read};
 pub use record::{
     Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,
     Subject, Target, Unit, Value, Vendor,
 };
 pub use store::{Emulator, Environment, MatrixDir, RunDir, RunInfo, StoreError};
-pub use table::{Style, policy_table};
+pub use table::{Style, policy_table, summary_table};

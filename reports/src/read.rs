@@ -1,14 +1,15 @@
-//! Reading `results.csv`: strictly, one row at a time, saying where what is wrong.
+//! Reading `results.csv` and `samples.csv`: strictly, one row at a time, saying where what is wrong.
 
 use crate::record::columns::{Fields, Misread, Part};
-use crate::record::{Invalid, Record, Unexpected, header};
-use crate::store::RESULTS;
+use crate::record::{Invalid, Record, Sample, Unexpected, header};
+use crate::store::{RESULTS, SAMPLES};
 use csv::{ErrorKind, StringRecord};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 mod watch;
@@ -44,7 +45,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// The first line is not the header.
-    #[error("{}: {problem}; is it a {RESULTS} of this version of drbench?", path.display())]
+    #[error("{}: {problem}; is it a file of this version of drbench?", path.display())]
     Header {
         /// The file.
         path: PathBuf,
@@ -106,9 +107,38 @@ pub enum ReadError {
     },
 }
 
+/// A row of one of the files.
+pub trait Row: Part {
+    /// What must hold between its columns.
+    ///
+    /// # Errors
+    /// The first column that contradicts the others.
+    fn check(&self) -> Result<(), Invalid>;
+    /// The hash of what may stand in a file only once.
+    fn identity(&self, hasher: &RandomState) -> u64;
+}
+
+impl Row for Record {
+    fn check(&self) -> Result<(), Invalid> {
+        self.validate()
+    }
+    fn identity(&self, hasher: &RandomState) -> u64 {
+        hasher.hash_one((&self.subject, &self.key))
+    }
+}
+
+impl Row for Sample {
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+    fn identity(&self, hasher: &RandomState) -> u64 {
+        hasher.hash_one((&self.subject, &self.key, self.boot, self.batch))
+    }
+}
+
 /// The rows of one file, in its order. After an error there is nothing more.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct Reader<R, P = Record> {
     path: PathBuf,
     csv: csv::Reader<Watch<R>>,
     columns: Vec<&'static str>,
@@ -118,6 +148,7 @@ pub struct Reader<R> {
     lines: HashMap<u64, u64>,
     hasher: RandomState,
     ended: bool,
+    rows: PhantomData<P>,
 }
 
 /// All rows of `path`, a `results.csv` or a run directory.
@@ -140,20 +171,39 @@ pub fn open(path: &Path) -> Result<Reader<File>, ReadError> {
     }
 }
 
+/// All single values of a run directory.
+///
+/// # Errors
+/// The first thing wrong with its `samples.csv`.
+pub fn read_samples(dir: &Path) -> Result<Vec<Sample>, ReadError> {
+    let path = dir.join(SAMPLES);
+    match File::open(&path) {
+        Ok(file) => Reader::of(file, path)?.collect(),
+        Err(source) => Err(ReadError::Io { path, source }),
+    }
+}
+
 impl<R: io::Read> Reader<R> {
-    /// The rows of `bytes`; `path` is their name in errors.
+    /// The records of `bytes`; `path` is their name in errors.
     ///
     /// # Errors
     /// If the first line is not the header.
     pub fn new(bytes: R, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
+        Self::of(bytes, path)
+    }
+}
+
+impl<R: io::Read, P: Row> Reader<R, P> {
+    fn of(bytes: R, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
         let mut reader = Self {
             path: path.into(),
             csv: csv::Reader::from_reader(Watch::new(bytes)),
-            columns: header::<Record>(),
+            columns: header::<P>(),
             row: StringRecord::new(),
             lines: HashMap::new(),
             hasher: RandomState::new(),
             ended: false,
+            rows: PhantomData,
         };
         let found = match reader.csv.headers() {
             Ok(found) => found.clone(),
@@ -172,7 +222,7 @@ impl<R: io::Read> Reader<R> {
         At { path: self.path.clone(), line }
     }
 
-    fn next_row(&mut self) -> Result<Option<Record>, ReadError> {
+    fn next_row(&mut self) -> Result<Option<P>, ReadError> {
         let more = self.csv.read_record(&mut self.row);
         let line = match &more {
             Ok(_) => self.row.position().map_or(0, csv::Position::line),
@@ -182,24 +232,25 @@ impl<R: io::Read> Reader<R> {
             return Err(ReadError::Truncated { at: self.at(line) });
         }
         match more {
-            Ok(true) => self.record(line).map(Some),
+            Ok(true) => self.parsed(line).map(Some),
             Ok(false) => Ok(None),
             Err(error) => Err(self.csv_error(error)),
         }
     }
 
-    fn record(&mut self, line: u64) -> Result<Record, ReadError> {
-        let record = Record::read(&mut Fields::new(&self.row)).map_err(
-            |Misread { index, unexpected }| ReadError::Field {
-                at: self.at(line),
-                column: self.column(index),
-                source: unexpected,
-            },
-        )?;
-        record.validate().map_err(|source| ReadError::Invalid { at: self.at(line), source })?;
-        let hash = self.hasher.hash_one((&record.subject, &record.key));
+    fn parsed(&mut self, line: u64) -> Result<P, ReadError> {
+        let row =
+            P::read(&mut Fields::new(&self.row)).map_err(|Misread { index, unexpected }| {
+                ReadError::Field {
+                    at: self.at(line),
+                    column: self.column(index),
+                    source: unexpected,
+                }
+            })?;
+        row.check().map_err(|source| ReadError::Invalid { at: self.at(line), source })?;
+        let hash = row.identity(&self.hasher);
         match self.lines.insert(hash, line) {
-            None => Ok(record),
+            None => Ok(row),
             Some(first) => Err(ReadError::Duplicate { at: self.at(line), first }),
         }
     }
@@ -227,8 +278,8 @@ impl<R: io::Read> Reader<R> {
     }
 }
 
-impl<R: io::Read> Iterator for Reader<R> {
-    type Item = Result<Record, ReadError>;
+impl<R: io::Read, P: Row> Iterator for Reader<R, P> {
+    type Item = Result<P, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {

@@ -123,8 +123,62 @@ fn several_kernels_are_joined_by_name() {
     let comparison = compared(&matrix, &matrix[1..]);
     assert!(matches!(only(&comparison), Change::Missing { .. }));
     assert_eq!(comparison.differences[0].subject.variant, "stock");
-    let error = try_compare(&[other], &matrix).unwrap_err();
-    assert!(matches!(error, CompareError::Several { .. }), "{error}");
+    let comparison = compared(&[other], &matrix);
+    assert_eq!(comparison.same, 1, "never with never");
+    assert!(matches!(only(&comparison), Change::New { .. }), "stock is new");
+}
+
+/// A row of a kernel.
+fn of(kernel: &str, variant: &str) -> Record {
+    let mut row = exits("windows", 3);
+    row.subject.kernel = kernel.into();
+    row.subject.kernel_id = format!("{kernel}-1");
+    row.subject.variant = variant.into();
+    row
+}
+
+fn pairs(before: &[Record], after: &[Record]) -> Vec<String> {
+    let comparison = compared(before, after);
+    let pair = |(a, b): &(reports::Subject, reports::Subject)| {
+        format!("{} {} - {} {}", a.kernel, a.variant, b.kernel, b.variant)
+    };
+    assert_eq!(comparison.same, comparison.pairs.len());
+    comparison.pairs.iter().map(pair).collect()
+}
+
+#[test]
+fn updated_kernels_of_a_matrix_are_joined_by_series_and_variant() {
+    let before = [of("6.1.192", "stock"), of("6.1.192", "never"), of("6.12.9", "stock")];
+    let after = [of("6.12.10", "stock"), of("6.1.193", "never"), of("6.1.193", "stock")];
+    let expected = [
+        "6.12.9 stock - 6.12.10 stock",
+        "6.1.192 never - 6.1.193 never",
+        "6.1.192 stock - 6.1.193 stock",
+    ];
+    assert_eq!(pairs(&before, &after), expected);
+    let text = compared(&before, &after).render(Style::Plain);
+    assert!(text.contains("compared: 6.1.192 (6.1.192-1, never) with 6.1.193"), "{text}");
+}
+
+#[test]
+fn patched_kernels_of_a_matrix_are_joined_with_their_packages() {
+    let before = [of("6.1.192", "stock"), of("6.12.9", "stock")];
+    let after = [of("6.1.192", "fix.patch"), of("6.12.9", "fix.patch")];
+    assert_eq!(
+        pairs(&before, &after),
+        ["6.1.192 stock - 6.1.192 fix.patch", "6.12.9 stock - 6.12.9 fix.patch"]
+    );
+    assert_eq!(pairs(&before, &[of("7.3.4", "never"), before[0].clone()]).len(), 1);
+}
+
+#[test]
+fn kernels_that_could_be_either_are_not_guessed() {
+    let before = [of("6.1.190", "stock"), of("6.1.191", "stock")];
+    let error = try_compare(&before, &[of("6.1.192", "stock")]).unwrap_err();
+    assert!(matches!(error, CompareError::Unpaired { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("6.1.191-1") && text.contains("6.1.192-1"), "{text}");
+    assert!(text.contains("which"), "{text}");
 }
 
 #[test]

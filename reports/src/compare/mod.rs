@@ -3,9 +3,11 @@
 //! Deterministic metrics are compared exactly. Noisy ones are only counted here, but for those
 //! that newly failed: that is a difference whatever the noise.
 //!
-//! If BEFORE holds one kernel, its rows are joined with those of the one kernel of AFTER, whatever
-//! their versions; if it holds several, with those of the same kernel.
+//! If each holds one kernel, their rows are joined, whatever the versions. Of several, equal kernels
+//! are joined, then those that can be no others: the same variant of a series, another variant of a
+//! package. What has no partner is missing, or new.
 
+mod pair;
 mod text;
 
 use crate::read::ReadError;
@@ -28,16 +30,16 @@ pub enum CompareError {
         /// The row.
         key: Box<Key>,
     },
-    /// One kernel against several.
+    /// Several kernels, and nothing says which belong together.
     #[error(
-        "BEFORE holds one kernel and AFTER several ({first} and {second}): \
-         which is to be compared? Give a run of one kernel, or of the same several on both sides"
+        "BEFORE holds {before} and AFTER {after}: which is to be compared with which? \
+         Give runs of one kernel each, or of the same kernels and variants on both sides"
     )]
-    Several {
-        /// The first kernel of AFTER.
-        first: Box<Subject>,
-        /// The second.
-        second: Box<Subject>,
+    Unpaired {
+        /// The kernels of BEFORE.
+        before: String,
+        /// The kernels of AFTER.
+        after: String,
     },
 }
 
@@ -110,6 +112,8 @@ pub struct Comparison {
     pub before: Vec<Subject>,
     /// The kernels of AFTER.
     pub after: Vec<Subject>,
+    /// Which of them were held against each other: BEFORE's and AFTER's.
+    pub pairs: Vec<(Subject, Subject)>,
     /// Exact rows that are equal.
     pub same: usize,
     /// Noisy rows of both sides, not compared yet.
@@ -126,7 +130,7 @@ impl Comparison {
     }
 }
 
-/// Compares two runs. BEFORE is held in memory, AFTER is only passed through.
+/// Compares two runs.
 ///
 /// # Errors
 /// A side that cannot be read, or whose rows cannot be told apart.
@@ -139,8 +143,10 @@ where
     for record in before {
         join.before(record?)?;
     }
+    let after: Vec<Record> = after.into_iter().collect::<Result<_, _>>()?;
+    join.pair(&after)?;
     for record in after {
-        join.after(record?)?;
+        join.after(record)?;
     }
     Ok(join.finish())
 }
@@ -155,6 +161,8 @@ struct Waiting {
 #[derive(Default)]
 struct Join {
     waiting: HashMap<(usize, Key), Waiting>,
+    /// For each kernel of AFTER the one of BEFORE.
+    partners: Vec<Option<usize>>,
     new: HashSet<(usize, Key)>,
     new_rows: Vec<Difference>,
     result: Comparison,
@@ -171,9 +179,26 @@ impl Join {
         }
     }
 
+    /// Decides which kernels are held against each other.
+    fn pair(&mut self, after: &[Record]) -> Result<(), CompareError> {
+        for record in after {
+            index_of(&mut self.result.after, &record.subject);
+        }
+        let (before, after) = (&self.result.before, &self.result.after);
+        self.partners = pair::pairs(before, after).ok_or_else(|| CompareError::Unpaired {
+            before: text::list(before),
+            after: text::list(after),
+        })?;
+        let pair = |(after, partner): (&Subject, &Option<usize>)| {
+            partner.map(|partner| (before[partner].clone(), after.clone()))
+        };
+        self.result.pairs = after.iter().zip(&self.partners).filter_map(pair).collect();
+        Ok(())
+    }
+
     fn after(&mut self, record: Record) -> Result<(), CompareError> {
         let (subject, key, after) = split(record);
-        let id = (self.partner(&subject)?, key);
+        let id = (self.partner(&subject), key);
         let judgement = match self.waiting.get_mut(&id) {
             Some(waiting) if waiting.met => return Err(duplicate("AFTER", subject, id.1)),
             Some(waiting) => {
@@ -195,21 +220,9 @@ impl Join {
 
     /// The index of the kernel in BEFORE that this one of AFTER is compared with; beyond all of
     /// BEFORE's if there is none.
-    fn partner(&mut self, subject: &Subject) -> Result<usize, CompareError> {
+    fn partner(&mut self, subject: &Subject) -> usize {
         let index = index_of(&mut self.result.after, subject);
-        match (self.result.before.len(), index) {
-            (1, 0) => Ok(0),
-            (1, _) => Err(CompareError::Several {
-                first: Box::new(self.result.after[0].clone()),
-                second: Box::new(subject.clone()),
-            }),
-            (several, _) => Ok(self
-                .result
-                .before
-                .iter()
-                .position(|other| other == subject)
-                .unwrap_or(several + index)),
-        }
+        self.partners[index].unwrap_or(self.result.before.len() + index)
     }
 
     fn finish(mut self) -> Comparison {

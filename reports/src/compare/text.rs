@@ -22,6 +22,10 @@ impl Comparison {
         for (side, subjects) in [("BEFORE", &self.before), ("AFTER ", &self.after)] {
             text.push_str(&paragraph(style, &format!("{side}  {}", list(subjects)), Tone::Normal));
         }
+        for (before, after) in self.unlike() {
+            let line = format!("compared: {before} with {after}");
+            text.push_str(&paragraph(style, &line, Tone::Normal));
+        }
         for group in self.differences.chunk_by(|a, b| heading(a) == heading(b)) {
             text.push('\n');
             text.push_str(&self.group(style, group));
@@ -30,6 +34,12 @@ impl Comparison {
         let tone = if self.is_regression() { Tone::Bad } else { Tone::Good };
         text.push_str(&paragraph(style, &self.summary(), tone));
         text
+    }
+
+    /// The pairs that need to be told: of several, those that are not equal.
+    fn unlike(&self) -> impl Iterator<Item = &(Subject, Subject)> {
+        let several = self.before.len() + self.after.len() > 2;
+        self.pairs.iter().filter(move |(before, after)| several && before != after)
     }
 
     fn group(&self, style: Style, group: &[Difference]) -> String {
@@ -78,7 +88,7 @@ impl Comparison {
     }
 }
 
-fn list(subjects: &[Subject]) -> String {
+pub(super) fn list(subjects: &[Subject]) -> String {
     match subjects {
         [] => "no rows".to_owned(),
         some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),

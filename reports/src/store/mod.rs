@@ -89,7 +89,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }
@@ -196,10 +196,15 @@ impl RunDir {
     ///
     /// # Errors
     /// The file system's.
-    pub fn finish(mut self) -> Result<RunInfo, StoreError> {
+    pub fn finish(self) -> Result<RunInfo, StoreError> {
+        self.finish_at(Some(Timestamp::now()))
+    }
+
+    /// [`finish`](Self::finish) at another time.
+    pub(crate) fn finish_at(mut self, when: Option<Timestamp>) -> Result<RunInfo, StoreError> {
         self.results.sync()?;
         self.samples.sync()?;
-        self.info.finished_at = Some(Timestamp::now());
+        self.info.finished_at = when;
         self.info.replace(&self.dir)?;
         Ok(self.info)
     }

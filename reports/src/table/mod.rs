@@ -2,8 +2,10 @@
 
 mod notes;
 mod policy;
+mod summary;
 
 pub use policy::{POLICY_SUITE, policy_table};
+pub use summary::summary_table;
 
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
@@ -144,7 +146,7 @@ fn cell(text: &str, tone: Tone) -> Cell {
 }
 
 /// Names come from files: no escape sequence of theirs may reach the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|char| match char {
             '\n' => '\n',

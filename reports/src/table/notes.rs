@@ -16,9 +16,19 @@ pub(super) const fn tone(status: Status) -> Tone {
 
 /// Every row that is not ok, with its reason; rows of the same reason together.
 pub(super) fn notes(style: Style, records: &[&Record]) -> String {
+    let mut text = String::new();
+    for (status, line) in lines(records, Status::Skipped) {
+        text.push('\n');
+        text.push_str(&paragraph(style, &line, tone(status)));
+    }
+    text
+}
+
+/// A line for each reason why rows are `least` or worse, the gravest first.
+pub(super) fn lines(records: &[&Record], least: Status) -> Vec<(Status, String)> {
     let mut notes: Vec<(Status, &str, Vec<&Record>)> = Vec::new();
     for record in records {
-        if record.status == Status::Ok || record.verdict().is_some() {
+        if record.status < least || record.verdict().is_some() {
             continue;
         }
         let same = |note: &&mut (Status, &str, Vec<&Record>)| {
@@ -30,13 +40,10 @@ pub(super) fn notes(style: Style, records: &[&Record]) -> String {
         }
     }
     notes.sort_by_key(|(status, ..)| std::cmp::Reverse(*status));
-    let mut text = String::new();
-    for (status, reason, records) in notes {
-        let line = format!("{status}: {}: {reason}", places(status, &records));
-        text.push('\n');
-        text.push_str(&paragraph(style, &line, tone(status)));
-    }
-    text
+    let line = |(status, reason, records): (Status, &str, Vec<&Record>)| {
+        (status, format!("{status}: {}: {reason}", places(status, &records)))
+    };
+    notes.into_iter().map(line).collect()
 }
 
 /// Which rows a note is about: the metrics, and the cells if they are few. Where somebody should

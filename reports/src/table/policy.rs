@@ -2,7 +2,8 @@
 
 use super::notes::{notes, tone};
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
-use crate::record::{Cell, Machine, Metric, Record, Status, Subject, Target, Unit, Vendor};
+use crate::figures::lacks_decode_assists;
+use crate::record::{Cell, Metric, Record, Status, Subject, Target, Unit};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -46,7 +47,8 @@ pub fn policy_table(records: &[Record], style: Style) -> String {
         text.push_str(&section.render(style));
         text.push('\n');
     }
-    for footnote in footnotes(&sections) {
+    text.push_str(&paragraph(style, LEGEND, Tone::Normal));
+    for footnote in footnotes(sections.iter().map(|section| section.target)) {
         text.push_str(&paragraph(style, footnote, Tone::Normal));
     }
     text
@@ -211,7 +213,7 @@ const fn is_shown(metric: &Metric) -> bool {
     !matches!(metric, Metric::Verdict | Metric::Check(_) | Metric::Fastpath(_))
 }
 
-fn verdict_tone(verdict: &Record) -> Tone {
+pub(super) fn verdict_tone(verdict: &Record) -> Tone {
     match verdict.verdict() {
         Some("unknown") => Tone::Bad,
         _ => tone(verdict.status),
@@ -219,22 +221,15 @@ fn verdict_tone(verdict: &Record) -> Tone {
 }
 
 /// What the figures are, where they could be taken for something else.
-fn footnotes(sections: &[Section<'_>]) -> Vec<&'static str> {
-    let is_lab = |section: &Section<'_>| section.target.machine.is_emulated();
-    let no_assists = |section: &Section<'_>| {
-        let Target { vendor, machine, .. } = section.target;
-        matches!((vendor, machine), (Vendor::KvmAmd, Machine::QemuTcg | Machine::Bochs))
-    };
-    let table: [(bool, &str); 3] = [
-        (true, LEGEND),
-        (
-            sections.iter().any(is_lab),
-            "Lab figures are instructions, guest and host kernel together, not cycles.",
-        ),
-        (
-            sections.iter().any(no_assists),
-            "AMD in the lab: without decode assists, through the instruction emulator.",
-        ),
+pub(super) fn footnotes<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<&'static str> {
+    let (mut is_lab, mut no_assists) = (false, false);
+    for target in targets {
+        is_lab |= target.machine.is_emulated();
+        no_assists |= lacks_decode_assists(target);
+    }
+    let table: [(bool, &str); 2] = [
+        (is_lab, "Lab figures are instructions, guest and host kernel together, not cycles."),
+        (no_assists, "AMD in the lab: without decode assists, through the instruction emulator."),
     ];
     table.into_iter().filter_map(|(applies, text)| applies.then_some(text)).collect()
 }

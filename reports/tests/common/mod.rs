@@ -1,6 +1,8 @@
 //! Made-up rows.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part
 
+pub mod any;
+
 use reports::{
     Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Source, Subject, Target, Value,
     Vendor,
