@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drbench_lab::emulator::MachineKind;
 use guest_payloads::Workload;
 
 use crate::expect::Expectation;
@@ -73,9 +74,14 @@ pub struct RunArgs {
     /// installed one, from /boot), or IMAGE:MODULE_DIR. Repeatable. Without it: this host's KVM
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Vec<String>,
-    /// Whose virtualization the lab emulates: amd (intel comes with a later version). Repeatable
+    /// Whose virtualization the lab emulates: amd, intel, or a CPU model that an emulator knows.
+    /// Repeatable [default: both vendors]
     #[arg(long, value_name = "CPU")]
     pub cpu: Vec<String>,
+    /// The lab's emulator: qemu-tcg, bochs, or qemu-kvm where this host's KVM can run hypervisors
+    /// as guests [default: qemu-tcg for AMD, bochs for Intel]
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<MachineKind>,
     /// The suite to run; `drbench list suites` names them
     #[arg(long, default_value = "policy")]
     pub suite: Suite,
@@ -107,7 +113,7 @@ pub struct RunArgs {
     /// Longest time one kernel may take in the lab, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_limit: u32,
-    /// The emulator to use, instead of the one drbench finds
+    /// The QEMU to use, instead of the one drbench finds; $DRBENCH_BOCHS names a Bochs
     #[arg(long, value_name = "PATH", requires = "kernel")]
     pub qemu: Option<PathBuf>,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use drbench_lab::boot::Boot;
 use drbench_lab::cache::Cache;
-use drbench_lab::emulator::{Clock, CpuVendor, Machine, MachineFiles, Qemu};
+use drbench_lab::emulator::{Clock, CpuVendor, Emulator, Machine, MachineKind};
 use drbench_lab::kernel::{self, Kernel, KernelSpec, debian};
 
 use crate::cli::RunArgs;
@@ -14,7 +14,7 @@ use crate::recorder::Recorder;
 use crate::status::Failure;
 use crate::terminal::{Progress, outln};
 
-/// `--cpu`.
+/// `--cpu` of commands that need no machine.
 pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
     [CpuVendor::Amd, CpuVendor::Intel]
         .into_iter()
@@ -22,18 +22,36 @@ pub fn cpu_vendor(text: &str) -> Result<CpuVendor, Failure> {
         .ok_or_else(|| Failure::usage(format!("--cpu `{text}` is not known: write amd or intel")))
 }
 
-/// Vendors to run on: those asked for, or all there is an emulator for.
-pub fn cpu_vendors(asked: &[String]) -> Result<Vec<Machine>, Failure> {
-    if asked.is_empty() {
-        return Ok([CpuVendor::Amd, CpuVendor::Intel]
-            .into_iter()
-            .filter_map(|vendor| Machine::with_cpu(vendor).ok())
-            .collect());
+/// The machines of `--cpu` and `--machine`, with their emulators. Without `--cpu` it is both vendors,
+/// less one whose emulator is not here, which is told.
+pub fn machines(
+    cpus: &[String],
+    kind: Option<MachineKind>,
+    qemu: Option<&Path>,
+) -> Result<Vec<(Machine, Emulator)>, Failure> {
+    let one = |cpu: &str| {
+        let machine = Machine::choose(cpu, kind).map_err(Failure::environment)?;
+        let emulator = emulator(machine.kind, qemu)?;
+        Ok((machine, emulator))
+    };
+    if !cpus.is_empty() {
+        return cpus.iter().map(|cpu| one(cpu)).collect();
     }
-    asked
-        .iter()
-        .map(|text| Machine::with_cpu(cpu_vendor(text)?).map_err(Failure::environment))
-        .collect()
+    let (found, mut missing) = (Vec::new(), Vec::new());
+    let found = ["amd", "intel"].into_iter().fold(found, |mut found, cpu| {
+        match one(cpu) {
+            Ok(machine) => found.push(machine),
+            Err(failure) => missing.push((cpu, failure)),
+        }
+        found
+    });
+    if found.is_empty() {
+        return Err(missing.swap_remove(0).1);
+    }
+    for (cpu, failure) in missing {
+        eprintln!("drbench: not measured on {cpu}: {failure}");
+    }
+    Ok(found)
 }
 
 /// The same vendor, as payloads know it.
@@ -49,9 +67,10 @@ pub fn cache() -> Result<Cache, Failure> {
     Cache::default_dir().and_then(Cache::open).map_err(Failure::environment)
 }
 
-/// The emulator to use.
-pub fn emulator(explicit: Option<&Path>) -> Result<Qemu, Failure> {
-    Qemu::find(explicit, None).map_err(Failure::of_lab)
+/// The emulator to use; `qemu` is the user's choice of a QEMU.
+pub fn emulator(kind: MachineKind, qemu: Option<&Path>) -> Result<Emulator, Failure> {
+    let explicit = qemu.filter(|_| kind != MachineKind::Bochs);
+    Emulator::find(kind, explicit, None).map_err(Failure::of_lab)
 }
 
 /// A kernel made ready.
@@ -61,26 +80,24 @@ pub fn prepare(name: &str, progress: &Progress) -> Result<Kernel, Failure> {
 }
 
 /// The emulator's command line for the record: what varies from boot to boot is a plain name.
-pub fn command_line(qemu: &Qemu, machine: Machine, kernel: &Kernel, args: &RunArgs) -> Vec<String> {
-    let files = MachineFiles {
-        kernel: &kernel.image,
-        initramfs: Path::new("initramfs"),
-        console: Path::new("console"),
-        frames: Path::new("frames"),
-    };
-    let mut words = qemu.command_line();
-    words.extend(machine.qemu_arguments(clock(args), files, &args.append));
-    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+pub fn command_line(
+    emulator: &Emulator,
+    machine: &Machine,
+    kernel: &Kernel,
+    args: &RunArgs,
+) -> Vec<String> {
+    emulator.recorded_command_line(machine, &kernel.image, clock(machine, args), &args.append)
 }
 
 /// The words the lab's kernel is given.
-pub fn kernel_words(machine: Machine, args: &RunArgs) -> Vec<String> {
+pub fn kernel_words(machine: &Machine, args: &RunArgs) -> Vec<String> {
     let line = machine.kernel_command_line(&args.append);
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-fn clock(args: &RunArgs) -> Clock {
-    if args.no_icount { Clock::Wall } else { Clock::Instructions }
+/// What makes time pass in the guest.
+pub fn clock(machine: &Machine, args: &RunArgs) -> Clock {
+    if args.no_icount { Clock::Wall } else { machine.kind.default_clock() }
 }
 
 /// The module that runs guests on this vendor's CPU.
@@ -96,11 +113,11 @@ pub struct Run<'a> {
     /// The command line's wishes.
     pub args: &'a RunArgs,
     /// The emulator.
-    pub qemu: &'a Qemu,
+    pub emulator: &'a Emulator,
     /// The kernel.
     pub kernel: &'a Kernel,
     /// The machine to emulate.
-    pub machine: Machine,
+    pub machine: &'a Machine,
     /// What to do in it.
     pub job: &'a Job,
     /// Where the console log is kept.
@@ -122,15 +139,15 @@ impl Run<'_> {
                 .collect(),
             init: std::env::current_exe().map_err(Failure::environment)?,
             job: protocol::encode(self.job).map_err(Failure::environment)?,
-            vendor: self.machine.vendor,
-            clock: clock(self.args),
+            machine: self.machine.clone(),
+            clock: clock(self.machine, self.args),
             append: self.args.append.clone(),
             time_limit: std::time::Duration::from_secs(self.args.time_limit.into()),
             console: self.console.clone(),
         };
         // A frame that cannot be understood or written ends the run, but only after the boot.
         let trouble: RefCell<Option<Failure>> = RefCell::new(None);
-        let outcome = boot.run(self.qemu, &mut |frame| {
+        let outcome = boot.run(self.emulator, &mut |frame| {
             let taken = protocol::decode::<Message>(frame)
                 .map_err(Failure::environment)
                 .and_then(|message| recorder.take(message));

@@ -4,7 +4,7 @@ mod boot;
 
 use boot::{boot, kvm_modules, qemu, run, script};
 use drbench_lab::boot::{Boot, BootError};
-use drbench_lab::emulator::{CpuVendor, Qemu};
+use drbench_lab::emulator::{Emulator, Machine, MachineKind};
 use drbench_lab::{Blame, Blamed};
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,8 @@ fn an_emulator_that_dies_is_not_the_kernels_fault() {
             "[ \"$1\" = --version ] && echo QEMU emulator version 10.0.2 && exit\n\
              echo out of luck >&2\n{end}"
         );
-        let qemu = Qemu::find(Some(&script(folder.path(), "qemu", &body)), None).unwrap();
+        let qemu = script(folder.path(), "qemu", &body);
+        let qemu = Emulator::find(MachineKind::QemuTcg, Some(&qemu), None).unwrap();
         let error = run(&boot("echo"), &qemu).1.unwrap_err();
         assert_eq!(error.blame(), Blame::Environment);
         let text = error.to_string();
@@ -99,8 +100,9 @@ fn an_emulator_that_dies_is_not_the_kernels_fault() {
 #[test]
 fn what_cannot_be_booted_is_told_before_the_emulator_starts() {
     let qemu = qemu();
-    let error = run(&Boot { vendor: CpuVendor::Intel, ..boot("") }, &qemu).1.unwrap_err();
-    assert!(error.to_string().contains("--cpu intel"), "{error}");
+    let machine = Machine::choose("intel", None).unwrap();
+    let error = run(&Boot { machine, ..boot("") }, &qemu).1.unwrap_err();
+    assert!(error.to_string().contains("cannot be a bochs machine"), "{error}");
     assert_eq!(error.blame(), Blame::Environment);
     let error = run(&Boot { image: "no/such/kernel".into(), ..boot("") }, &qemu).1.unwrap_err();
     assert!(error.to_string().starts_with("cannot open the kernel no/such/kernel: "), "{error}");

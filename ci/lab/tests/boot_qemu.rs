@@ -3,7 +3,7 @@
 mod boot;
 
 use boot::script;
-use drbench_lab::emulator::{FindError, Qemu, QemuVersion};
+use drbench_lab::emulator::{EmulatorVersion, FindError, Qemu};
 use drbench_lab::{Blame, Blamed};
 use std::fs;
 use std::path::Path;
@@ -48,7 +48,10 @@ fn an_old_qemu_is_refused_with_the_reason() {
     assert!(text.contains("DR7") && text.contains("ci/setup"), "{text}");
 
     let error = Qemu::find(Some(&old), None).unwrap_err();
-    assert!(matches!(error, FindError::TooOld { found: QemuVersion { major: 7, minor: 2 }, .. }));
+    assert!(matches!(
+        error,
+        FindError::TooOld { found: EmulatorVersion { major: 7, minor: 2 }, .. }
+    ));
     assert_eq!(error.blame(), Blame::Environment);
 }
 

@@ -1,7 +1,7 @@
 //! `drbench env`: what can be measured here, and why the rest cannot.
 
 use bench_vmm::Host;
-use drbench_lab::emulator::Machine;
+use drbench_lab::emulator::{Machine, MachineKind};
 
 use crate::cli::EnvArgs;
 use crate::protocol::{Availability, Target};
@@ -22,11 +22,13 @@ pub fn env(args: &EnvArgs) -> Result<Status, Failure> {
         },
     }
     outln!("\nthe lab");
-    emulator(args)?;
-    let machines = lab::cpu_vendors(&[])?;
-    let cpus: Vec<_> = machines
-        .iter()
-        .map(|Machine { vendor, cpu, board, .. }| format!("{vendor} ({cpu} on {board}, QEMU)"))
+    for kind in [MachineKind::QemuTcg, MachineKind::Bochs] {
+        emulator(kind, args)?;
+    }
+    let cpus: Vec<_> = ["amd", "intel"]
+        .into_iter()
+        .filter_map(|cpu| Machine::choose(cpu, None).ok())
+        .map(|Machine { vendor, cpu, kind, .. }| format!("{vendor} ({cpu} on {kind})"))
         .collect();
     line("emulated CPUs", &cpus.join(", "))?;
     match drbench_lab::cache::Cache::default_dir() {
@@ -74,13 +76,13 @@ fn auto_switch(target: &Target) -> String {
     }
 }
 
-fn emulator(args: &EnvArgs) -> Result<(), Failure> {
-    match lab::emulator(args.qemu.as_deref()) {
-        Ok(qemu) => {
-            line("emulator", qemu.version_line())?;
-            line("", &qemu.program().display().to_string())
+fn emulator(kind: MachineKind, args: &EnvArgs) -> Result<(), Failure> {
+    match lab::emulator(kind, args.qemu.as_deref()) {
+        Ok(emulator) => {
+            line(kind.name(), emulator.version_line())?;
+            line("", &emulator.program().display().to_string())
         }
-        Err(failure) => line("emulator", &format!("no: {failure}")),
+        Err(failure) => line(kind.name(), &format!("no: {failure}")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bench_vmm::{Host, HostError};
-use drbench_lab::emulator::{Machine, Qemu};
+use drbench_lab::emulator::{Clock as LabClock, Emulator, Machine, MachineKind};
 use drbench_lab::kernel::KernelSpec;
 use guest_payloads::{CpuVendor, Payload, Policy};
 use reports::{Record, RunDir, RunInfo, policy_table};
@@ -43,7 +43,7 @@ struct Session<'a> {
     records: Vec<Record>,
     status: Status,
     /// Kernels measured in the lab.
-    done: Vec<(String, drbench_lab::emulator::CpuVendor)>,
+    done: Vec<(String, Machine)>,
 }
 
 impl<'a> Session<'a> {
@@ -97,8 +97,8 @@ impl<'a> Session<'a> {
 
     fn lab(mut self, lab: &Lab) -> Result<Status, Failure> {
         for name in &self.args.kernel {
-            for &machine in &lab.machines {
-                let ended = self.lab_cell(&lab.qemu, name, machine);
+            for (machine, emulator) in &lab.machines {
+                let ended = self.lab_cell(emulator, name, machine);
                 self.finish_part(ended, &format!("{name} on {}", machine.vendor));
             }
         }
@@ -106,17 +106,22 @@ impl<'a> Session<'a> {
     }
 
     /// One kernel on one machine.
-    fn lab_cell(&mut self, qemu: &Qemu, name: &str, machine: Machine) -> Result<Ended, Failure> {
+    fn lab_cell(
+        &mut self,
+        emulator: &Emulator,
+        name: &str,
+        machine: &Machine,
+    ) -> Result<Ended, Failure> {
         let vendor = lab::payload_vendor(machine.vendor);
-        let (clock, effort) = if self.args.no_icount {
-            (Clock::EmulatorTime, Effort::DISTURBED)
-        } else {
-            (Clock::Instructions, Effort::REPEATABLE)
+        let (clock, effort) = match (machine.kind, lab::clock(machine, self.args)) {
+            (MachineKind::QemuKvm, _) => (Clock::Hardware, Effort::HARDWARE),
+            (_, LabClock::Wall) => (Clock::EmulatorTime, Effort::DISTURBED),
+            (_, LabClock::Instructions) => (Clock::Instructions, Effort::REPEATABLE),
         };
         let (cells, job) = job(self.args, vendor, effort)?;
         let progress = Progress::new(&format!("{name} on {}", machine.vendor), steps(&job));
         let kernel = lab::prepare(name, &progress)?;
-        let id = (kernel.kernel_id.clone(), machine.vendor);
+        let id = (kernel.kernel_id.clone(), machine.clone());
         if self.done.contains(&id) {
             progress.warn(&format!("{name} is {}, which was measured already", kernel.kernel_id));
             return Ok(Ended::default());
@@ -128,16 +133,16 @@ impl<'a> Session<'a> {
                 kernel_id: kernel.kernel_id.clone(),
                 variant: "stock".to_owned(),
             },
-            machine: reports::Machine::QemuTcg,
-            cpu_model: Some(machine.cpu.to_owned()),
+            machine: recorded(machine.kind),
+            cpu_model: Some(machine.cpu.clone().into_owned()),
             cpu: vendor,
             clock,
             suite: suite_name(self.args.suite),
             package: matches!(name.parse(), Ok(KernelSpec::Debian(_) | KernelSpec::Package(_)))
                 .then(|| format!("linux-image-{} {}", kernel.release, kernel.kernel_id)),
             emulator: Some(reports::store::Emulator {
-                version: qemu.version_line().to_owned(),
-                argv: lab::command_line(qemu, machine, &kernel, self.args),
+                version: emulator.version_line().to_owned(),
+                argv: lab::command_line(emulator, machine, &kernel, self.args),
             }),
             kernel_words: lab::kernel_words(machine, self.args),
             payloads: hashes(&cells, &job),
@@ -148,7 +153,8 @@ impl<'a> Session<'a> {
         });
         progress.say("booting");
         let mut recorder = Recorder::new(&mut self.dir, &progress, about, cells);
-        let run = lab::Run { args: self.args, qemu, kernel: &kernel, machine, job: &job, console };
+        let kernel = &kernel;
+        let run = lab::Run { args: self.args, emulator, kernel, machine, job: &job, console };
         let outcome = run.run(&mut recorder);
         end(recorder, outcome)
     }
@@ -245,8 +251,16 @@ fn end(mut recorder: Recorder<'_>, outcome: Result<(), Failure>) -> Result<Ended
 
 /// What the lab needs, found before anything is written.
 struct Lab {
-    qemu: Qemu,
-    machines: Vec<Machine>,
+    machines: Vec<(Machine, Emulator)>,
+}
+
+/// A machine's name in the record.
+fn recorded(kind: MachineKind) -> reports::Machine {
+    match kind {
+        MachineKind::QemuTcg => reports::Machine::QemuTcg,
+        MachineKind::QemuKvm => reports::Machine::QemuKvm,
+        MachineKind::Bochs => reports::Machine::Bochs,
+    }
 }
 
 impl Lab {
@@ -254,15 +268,17 @@ impl Lab {
         for name in &args.kernel {
             name.parse::<KernelSpec>().map_err(Failure::environment)?;
         }
-        let mut machines = lab::cpu_vendors(&args.cpu)?;
+        let mut machines = lab::machines(&args.cpu, args.machine, args.qemu.as_deref())?;
         machines.dedup();
         if let Some(expectation) = &args.expect {
-            let covered = |machine: &Machine| expectation.of(lab::module(machine.vendor)).is_some();
+            let covered = |(machine, _): &(Machine, Emulator)| {
+                expectation.of(lab::module(machine.vendor)).is_some()
+            };
             if !machines.iter().any(covered) {
                 return Err(Failure::usage("--expect names no vendor that --cpu runs on"));
             }
         }
-        Ok(Self { machines, qemu: lab::emulator(args.qemu.as_deref())? })
+        Ok(Self { machines })
     }
 }
 
@@ -284,6 +300,11 @@ fn refuse_native(args: &RunArgs) -> Result<(), Failure> {
     if !args.cpu.is_empty() {
         return Err(Failure::usage(
             "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
+        ));
+    }
+    if args.machine.is_some() {
+        return Err(Failure::usage(
+            "--machine chooses the lab's emulator and needs --kernel, for example --kernel debian:6.1",
         ));
     }
     if args.unprivileged {

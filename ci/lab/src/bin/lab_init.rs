@@ -1,7 +1,7 @@
 //! The tests' program: PID 1 in the lab, and on the host a process that boots and can be killed.
 
 use drbench_lab::boot::Boot;
-use drbench_lab::emulator::{Clock, CpuVendor, Qemu};
+use drbench_lab::emulator::{Clock, Emulator, Machine};
 use drbench_lab::guest::{self, GuestError};
 use std::fs;
 use std::path::PathBuf;
@@ -70,20 +70,22 @@ fn boot_from_arguments() -> Result<(), String> {
                 .map_err(|e| format!("{}: {e}", path.display()))
         })
         .collect::<Result<_, _>>()?;
+    let cpu = std::env::var("LAB_CPU").unwrap_or_else(|_| "amd".to_owned());
+    let machine = Machine::choose(&cpu, None).map_err(|error| error.to_string())?;
+    let emulator = Emulator::find(machine.kind, None, None).map_err(|error| error.to_string())?;
     let boot = Boot {
         image,
         modules,
         init: std::env::current_exe().map_err(|error| error.to_string())?,
         job: job.into_os_string().into_encoded_bytes(),
-        vendor: CpuVendor::Amd,
+        machine,
         clock: Clock::Instructions,
         append: Vec::new(),
         time_limit: Duration::from_secs(120),
         console: std::env::var_os("LAB_CONSOLE").map(PathBuf::from),
     };
-    let qemu = Qemu::find(None, None).map_err(|error| error.to_string())?;
     let run = move || {
-        boot.run(&qemu, &mut |frame| println!("{}", String::from_utf8_lossy(frame)))
+        boot.run(&emulator, &mut |frame| println!("{}", String::from_utf8_lossy(frame)))
             .map(|outcome| eprintln!("{:.2} s", outcome.wall.as_secs_f64()))
             .map_err(|error| error.to_string())
     };

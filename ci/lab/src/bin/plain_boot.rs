@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use drbench_lab::boot::{Boot, BootError};
 use drbench_lab::cache::Cache;
-use drbench_lab::emulator::{Clock, CpuVendor, Qemu};
+use drbench_lab::emulator::{Clock, Emulator, Machine};
 use drbench_lab::kernel;
 
 fn main() -> ExitCode {
@@ -28,7 +28,11 @@ fn main() -> ExitCode {
 }
 
 fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
-    let name = std::env::args().nth(1).ok_or("usage: plain-boot KERNEL")?;
+    let name = std::env::args().nth(1).ok_or("usage: plain-boot KERNEL [CPU [MACHINE]]")?;
+    let cpu = std::env::args().nth(2).unwrap_or_else(|| "amd".to_owned());
+    let kind = std::env::args().nth(3).map(|name| name.parse()).transpose()?;
+    let machine = Machine::choose(&cpu, kind)?;
+    let emulator = Emulator::find(machine.kind, None, None)?;
     let cache = Cache::open(Cache::default_dir()?)?;
     let kernel = kernel::prepare(&name.parse()?, &cache, &|text| eprintln!("plain-boot: {text}"))?;
     let boot = Boot {
@@ -36,14 +40,14 @@ fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
         modules: vec![],
         init: std::env::current_exe()?,
         job: vec![],
-        vendor: CpuVendor::Amd,
+        machine: machine.clone(),
         clock: Clock::Instructions,
         append: vec![],
         time_limit: Duration::from_secs(120),
         console: None,
     };
     let started = Instant::now();
-    match boot.run(&Qemu::find(None, None)?, &mut |_| {}) {
+    match boot.run(&emulator, &mut |_| {}) {
         // No end marker, no panic: it powered off.
         Err(BootError::Reset { .. }) => Ok(started.elapsed()),
         Err(error) => Err(error.into()),

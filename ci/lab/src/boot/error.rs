@@ -1,7 +1,7 @@
 //! How a boot fails, and whose fault it is.
 
 use super::{Boot, Console, process::Exit};
-use crate::emulator::NoEmulator;
+use crate::emulator::MachineKind;
 use crate::fault::{Blame, Blamed};
 use crate::frame::{Fatal, FatalKind, FrameError};
 use std::io;
@@ -11,9 +11,14 @@ use std::time::Duration;
 /// Why a boot did not reach its end marker.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// There is no emulator for the CPU asked for.
-    #[error(transparent)]
-    Cpu(#[from] NoEmulator),
+    /// The emulator given cannot be the machine asked for.
+    #[error("{program} cannot be a {kind} machine: another emulator is needed", program = program.display())]
+    WrongEmulator {
+        /// The program.
+        program: PathBuf,
+        /// The machine.
+        kind: MachineKind,
+    },
     /// A file of the run.
     #[error("cannot {action} {path}: {source}", path = path.display())]
     File {
@@ -99,7 +104,7 @@ impl Blamed for BootError {
                 FatalKind::Module | FatalKind::SetUp => Blame::Kernel,
                 FatalKind::Program => Blame::Environment,
             },
-            Self::Cpu(_)
+            Self::WrongEmulator { .. }
             | Self::File { .. }
             | Self::Spawn { .. }
             | Self::Emulator { .. }

@@ -8,10 +8,10 @@ mod receive;
 pub use console::Console;
 pub use error::BootError;
 
-use crate::emulator::{Clock, CpuVendor, Machine, MachineFiles, Qemu};
+use crate::emulator::{Clock, Emulator, Machine, MachineFiles};
 use crate::frame::{Fatal, FrameError};
 use crate::initramfs;
-use process::{Emulator, Exit};
+use process::{Emulator as Process, Exit};
 use receive::{Ending, Receiver};
 use std::ffi::OsString;
 use std::fs;
@@ -32,8 +32,8 @@ pub struct Boot {
     pub init: PathBuf,
     /// What the binary is to do, in its own words.
     pub job: Vec<u8>,
-    /// Whose CPU the kernel sees.
-    pub vendor: CpuVendor,
+    /// What the kernel runs on.
+    pub machine: Machine,
     /// What makes time pass in the guest.
     pub clock: Clock,
     /// More words for the kernel's command line.
@@ -77,23 +77,30 @@ impl Boot {
     /// # Errors
     /// [`BootError`]; its [`Blamed::blame`](crate::Blamed::blame) tells the kernel's failures from
     /// those of the machine around it.
-    pub fn run(&self, qemu: &Qemu, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, BootError> {
-        let machine = Machine::with_cpu(self.vendor)?;
+    pub fn run(
+        &self,
+        emulator: &Emulator,
+        on_frame: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, BootError> {
+        if !emulator.runs(self.machine.kind) {
+            let program = emulator.program().to_owned();
+            return Err(BootError::WrongEmulator { program, kind: self.machine.kind });
+        }
         let files = self.prepare()?;
-        let command_line = self.command_line(machine, qemu, &files);
+        let command_line = self.command_line(emulator, &files)?;
         let started = Instant::now();
-        let mut emulator = Emulator::start(&command_line, &files.complaints)?;
+        let mut process = Process::start(&command_line, &files.complaints)?;
         let mut receiver = Receiver::open(&files.frames)?;
-        let stopped = self.watch(started, &mut emulator, &mut receiver, on_frame)?;
+        let stopped = self.watch(started, &mut process, &mut receiver, on_frame)?;
         let wall = started.elapsed();
-        emulator.stop();
+        process.stop();
         let console = Console::read(&files.console);
         match stopped {
             Stopped::Ended => Ok(Outcome {
                 frames: receiver.data_frames(),
                 wall,
                 command_line,
-                kernel_command_line: machine.kernel_command_line(&self.append),
+                kernel_command_line: self.machine.kernel_command_line(&self.append),
                 console,
             }),
             Stopped::Broken(reason) => Err(BootError::Frames(reason)),
@@ -128,22 +135,30 @@ impl Boot {
         Ok(files)
     }
 
-    fn command_line(&self, machine: Machine, qemu: &Qemu, files: &Files) -> Vec<OsString> {
+    fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
         let files = MachineFiles {
             kernel: &self.image,
             initramfs: &files.initramfs,
             console: &files.console,
             frames: &files.frames,
         };
-        let mut words = qemu.command_line();
-        words.extend(machine.qemu_arguments(self.clock, files, &self.append));
-        words
+        match emulator {
+            Emulator::Qemu(qemu) => {
+                let mut words = qemu.command_line();
+                words.extend(self.machine.qemu_arguments(self.clock, files, &self.append));
+                Ok(words)
+            }
+            Emulator::Bochs(_) => Err(BootError::WrongEmulator {
+                program: emulator.program().to_owned(),
+                kind: self.machine.kind,
+            }),
+        }
     }
 
     fn watch(
         &self,
         started: Instant,
-        emulator: &mut Emulator,
+        emulator: &mut Process,
         receiver: &mut Receiver,
         on_frame: &mut dyn FnMut(&[u8]),
     ) -> Result<Stopped, BootError> {

@@ -1,24 +1,54 @@
-//! Finding QEMU, and refusing one that is too old.
+//! Finding an emulator, and refusing one that is too old.
 
 use crate::cache::Cache;
 use crate::fault::{Blame, Blamed};
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program looked for.
-const PROGRAM: &str = "qemu-system-x86_64";
-
 /// Why an installed one was tried.
 const ON_PATH: &str = "on PATH";
 
-/// Overrides where to look.
-const OVERRIDE: &str = "DRBENCH_QEMU";
+/// What is looked for, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// The program's file name.
+    pub(super) program: &'static str,
+    /// The variable that overrides where to look.
+    pub(super) variable: &'static str,
+    /// Where `ci/setup` puts it, below the cache.
+    pub(super) cached: &'static str,
+    /// The oldest that can be used.
+    pub(super) minimum: EmulatorVersion,
+    /// What is wrong with older ones.
+    pub(super) because: &'static str,
+    /// Starts the program and has it tell its version.
+    pub(super) ask: fn(&Path) -> Command,
+    /// Finds the version, and the line for the record, in what it printed.
+    pub(super) parse: fn(&str) -> Option<(EmulatorVersion, String)>,
+}
 
-/// The oldest QEMU that can be used. 7.2 crashes when a nested guest has DR7 enable bits set.
-const MINIMUM: QemuVersion = QemuVersion { major: 10, minor: 0 };
+/// QEMU.
+const QEMU: Sought = Sought {
+    name: "QEMU",
+    program: "qemu-system-x86_64",
+    variable: "DRBENCH_QEMU",
+    cached: "qemu/usr/bin/qemu-system-x86_64",
+    minimum: EmulatorVersion { major: 10, minor: 0 },
+    because: "QEMU 7.2 crashes when a nested guest has DR7 enable bits set",
+    ask: |program| {
+        let words = command_line(program, unpacked_root(program).as_deref());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("--version");
+        command
+    },
+    parse: |output| Some((EmulatorVersion::of_qemu(output)?, output.lines().next()?.to_owned())),
+};
 
 /// Where an unpacked copy keeps its firmware, below its root: each folder gets a `-L`.
 const DATA_DIRS: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
@@ -26,51 +56,62 @@ const DATA_DIRS: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ip
 /// Where an unpacked copy keeps the shared libraries that the system lacks, below its root.
 const LIBRARY_DIRS: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 
-/// A release of QEMU.
+/// A release of an emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QemuVersion {
+pub struct EmulatorVersion {
     /// 10 in 10.0.2.
     pub major: u32,
     /// 0 in 10.0.2.
     pub minor: u32,
 }
 
-impl QemuVersion {
+impl EmulatorVersion {
     /// Reads `QEMU emulator version 10.0.2 (Debian …)`.
     ///
     /// ```
-    /// use drbench_lab::emulator::QemuVersion;
-    /// let version = QemuVersion::parse("QEMU emulator version 10.0.2 (Debian 1:10.0.2)\n");
-    /// assert_eq!(version, Some(QemuVersion { major: 10, minor: 0 }));
+    /// use drbench_lab::emulator::EmulatorVersion;
+    /// let version = EmulatorVersion::of_qemu("QEMU emulator version 10.0.2 (Debian 1:10.0.2)\n");
+    /// assert_eq!(version, Some(EmulatorVersion { major: 10, minor: 0 }));
     /// ```
-    pub fn parse(output: &str) -> Option<Self> {
-        let number = output.lines().next()?.split_once("version ")?.1;
+    pub fn of_qemu(output: &str) -> Option<Self> {
+        Self::after(output.lines().next()?, "version ")
+    }
+
+    /// The number that follows `words`.
+    pub(super) fn after(line: &str, words: &str) -> Option<Self> {
+        let number = line.split_once(words)?.1;
         let mut parts = number.split(|c: char| !c.is_ascii_digit());
         Some(Self { major: parts.next()?.parse().ok()?, minor: parts.next()?.parse().ok()? })
     }
 }
 
-impl fmt::Display for QemuVersion {
+impl fmt::Display for EmulatorVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
     }
 }
 
+/// A program that was found and is new enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) program: PathBuf,
+    pub(super) version: EmulatorVersion,
+    pub(super) version_line: String,
+}
+
 /// A QEMU that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qemu {
-    program: PathBuf,
-    version: QemuVersion,
-    version_line: String,
+    found: Found,
     /// The root of an unpacked copy; none for an installed one.
     root: Option<PathBuf>,
 }
 
-/// Where QEMU was looked for.
+/// Where an emulator was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
-    /// Why there: "--qemu", "$`DRBENCH_QEMU`", …
-    why: &'static str,
+    /// Why there: "named on the command line", …
+    why: Cow<'static, str>,
     program: PathBuf,
     /// Named by the user: then it is that one or none.
     named: bool,
@@ -82,40 +123,60 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why there is no QEMU to use.
+/// Why there is no emulator to use.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// There is none.
     #[error(
-        "no {PROGRAM} found; looked for: {looked_for}. Run ci/setup, which puts QEMU {MINIMUM} or \
-         newer into the cache, or name one with {OVERRIDE}"
+        "no {program} found; looked for: {looked_for}. Run ci/setup, which puts {name} {minimum} \
+         or newer into the cache, or name one with {variable}"
     )]
     NotFound {
+        /// The program's file name.
+        program: &'static str,
+        /// Its name.
+        name: &'static str,
+        /// The oldest that can be used.
+        minimum: EmulatorVersion,
+        /// The variable that can name one.
+        variable: &'static str,
         /// Every place that was tried.
         looked_for: String,
     },
     /// There are only such as cannot be used.
     #[error(
-        "{program} is QEMU {found}; {MINIMUM} or newer is needed, because QEMU 7.2 crashes when a \
-         nested guest has DR7 enable bits set. Run ci/setup, which puts a newer one into the \
-         cache and leaves the installed one alone, or name one with {OVERRIDE}"
+        "{program} is {name} {found}; {minimum} or newer is needed, because {because}. Run \
+         ci/setup, which puts a newer one into the cache and leaves the installed one alone, or \
+         name one with {variable}"
     )]
     TooOld {
         /// The program, and why it was tried.
         program: String,
+        /// The emulator's name.
+        name: &'static str,
         /// Its version.
-        found: QemuVersion,
+        found: EmulatorVersion,
+        /// The oldest that can be used.
+        minimum: EmulatorVersion,
+        /// What is wrong with older ones.
+        because: &'static str,
+        /// The variable that can name another.
+        variable: &'static str,
     },
     /// It does not say which version it is.
     #[error(
-        "{program} does not start or is no QEMU: {reason}. Run ci/setup, or name another with \
-         {OVERRIDE}"
+        "{program} does not start or is no {name}: {reason}. Run ci/setup, or name another with \
+         {variable}"
     )]
     Unusable {
         /// The program, and why it was tried.
         program: String,
+        /// The emulator's name.
+        name: &'static str,
         /// What it said instead.
         reason: String,
+        /// The variable that can name another.
+        variable: &'static str,
     },
 }
 
@@ -142,9 +203,54 @@ impl Qemu {
     /// # Errors
     /// If there is none, or it is older than 10.0. Always [`Blame::Environment`].
     pub fn find(explicit: Option<&Path>, cache: Option<&Path>) -> Result<Self, FindError> {
-        let (variable, search_path) = (std::env::var_os(OVERRIDE), std::env::var_os("PATH"));
+        let found = QEMU.find(explicit, cache)?;
+        Ok(Self { root: unpacked_root(&found.program), found })
+    }
+
+    /// The program's path.
+    pub fn program(&self) -> &Path {
+        &self.found.program
+    }
+
+    /// Its version.
+    pub fn version(&self) -> EmulatorVersion {
+        self.found.version
+    }
+
+    /// The first line of `--version`, for the record.
+    pub fn version_line(&self) -> &str {
+        &self.found.version_line
+    }
+
+    /// Program and first arguments, before those of the machine: an unpacked copy needs to be told
+    /// where its libraries and its firmware are.
+    pub fn command_line(&self) -> Vec<OsString> {
+        command_line(&self.found.program, self.root.as_deref())
+    }
+}
+
+fn command_line(program: &Path, root: Option<&Path>) -> Vec<OsString> {
+    let Some(root) = root else { return vec![program.into()] };
+    let mut words = library_path(root)
+        .map_or_else(Vec::new, |assignment| vec![OsString::from("env"), assignment]);
+    words.push(program.into());
+    for dir in existing(root, &DATA_DIRS) {
+        words.extend(["-L".into(), dir.into()]);
+    }
+    words
+}
+
+impl Sought {
+    /// Finds it: `explicit` if given, else the one that the variable names, else the one in the
+    /// cache, else the installed one. One named by the user is the only one tried.
+    pub(super) fn find(
+        &self,
+        explicit: Option<&Path>,
+        cache: Option<&Path>,
+    ) -> Result<Found, FindError> {
+        let (variable, search_path) = (std::env::var_os(self.variable), std::env::var_os("PATH"));
         let cache = cache.map(Path::to_owned).or_else(|| Cache::default_dir().ok());
-        find(Surroundings {
+        self.find_in(Surroundings {
             explicit,
             variable: variable.as_deref().filter(|value| !value.is_empty()),
             cache: cache.as_deref(),
@@ -152,80 +258,85 @@ impl Qemu {
         })
     }
 
-    /// The program's path.
-    pub fn program(&self) -> &Path {
-        &self.program
-    }
-
-    /// Its version.
-    pub fn version(&self) -> QemuVersion {
-        self.version
-    }
-
-    /// The first line of `--version`, for the record.
-    pub fn version_line(&self) -> &str {
-        &self.version_line
-    }
-
-    /// Program and first arguments, before those of the machine: an unpacked copy needs to be told
-    /// where its libraries and its firmware are.
-    pub fn command_line(&self) -> Vec<OsString> {
-        let Some(root) = &self.root else { return vec![self.program.clone().into()] };
-        let mut words = library_path(root)
-            .map_or_else(Vec::new, |assignment| vec![OsString::from("env"), assignment]);
-        words.push(self.program.clone().into());
-        for dir in existing(root, &DATA_DIRS) {
-            words.extend(["-L".into(), dir.into()]);
+    fn find_in(&self, surroundings: Surroundings<'_>) -> Result<Found, FindError> {
+        let places = self.places(surroundings);
+        let mut refused = None;
+        for place in &places {
+            // A named program that is not there must be told, not passed over.
+            if !place.named && !is_executable(&place.program) {
+                continue;
+            }
+            match self.examine(place) {
+                Ok(found) => return Ok(found),
+                Err(error) => refused = Some(error),
+            }
         }
-        words
+        Err(refused.unwrap_or_else(|| FindError::NotFound {
+            program: self.program,
+            name: self.name,
+            minimum: self.minimum,
+            variable: self.variable,
+            looked_for: looked_for(&places, surroundings),
+        }))
+    }
+
+    /// Where to look, best first.
+    fn places(&self, surroundings: Surroundings<'_>) -> Vec<Place> {
+        let variable = format!("${}", self.variable);
+        let named = [
+            (surroundings.explicit, Cow::Borrowed("named on the command line")),
+            (surroundings.variable.map(Path::new), Cow::Owned(variable)),
+        ];
+        if let Some((program, why)) = named.into_iter().find_map(|(path, why)| Some((path?, why))) {
+            return vec![Place { why, program: program.to_owned(), named: true }];
+        }
+        let cached = surroundings.cache.map(|cache| Place {
+            why: "the copy in the cache".into(),
+            program: cache.join(self.cached),
+            named: false,
+        });
+        let installed = surroundings
+            .search_path
+            .into_iter()
+            .flat_map(std::env::split_paths)
+            .filter(|dir| dir.is_absolute())
+            .map(|dir| Place {
+                why: ON_PATH.into(),
+                program: dir.join(self.program),
+                named: false,
+            });
+        cached.into_iter().chain(installed).collect()
     }
 
     /// Asks the program for its version.
-    fn examine(place: &Place) -> Result<Self, FindError> {
-        let program = place.program.clone();
-        let mut qemu = Self {
-            root: unpacked_root(&program),
-            program,
-            version: MINIMUM,
-            version_line: String::new(),
+    fn examine(&self, place: &Place) -> Result<Found, FindError> {
+        let unusable = |reason: String| FindError::Unusable {
+            program: place.to_string(),
+            name: self.name,
+            reason,
+            variable: self.variable,
         };
-        let unusable = |reason: String| FindError::Unusable { program: place.to_string(), reason };
-        let words = qemu.command_line();
-        let output = Command::new(&words[0])
-            .args(&words[1..])
-            .arg("--version")
-            .output()
-            .map_err(|error| unusable(error.to_string()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let Some(version) = QemuVersion::parse(&text).filter(|_| output.status.success()) else {
-            let complaint = String::from_utf8_lossy(&output.stderr);
+        let output =
+            (self.ask)(&place.program).output().map_err(|error| unusable(error.to_string()))?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let parsed = (self.parse)(&told).or_else(|| (self.parse)(&complaint));
+        let Some((version, version_line)) = parsed.filter(|_| output.status.success()) else {
             let complaint = complaint.lines().next().unwrap_or("it prints no version");
             return Err(unusable(format!("{complaint} ({})", output.status)));
         };
-        if version < MINIMUM {
-            return Err(FindError::TooOld { program: place.to_string(), found: version });
+        if version < self.minimum {
+            return Err(FindError::TooOld {
+                program: place.to_string(),
+                name: self.name,
+                found: version,
+                minimum: self.minimum,
+                because: self.because,
+                variable: self.variable,
+            });
         }
-        qemu.version = version;
-        text.lines().next().unwrap_or_default().clone_into(&mut qemu.version_line);
-        Ok(qemu)
+        Ok(Found { program: place.program.clone(), version, version_line })
     }
-}
-
-fn find(surroundings: Surroundings<'_>) -> Result<Qemu, FindError> {
-    let places = places(surroundings);
-    let mut refused = None;
-    for place in &places {
-        // A named program that is not there must be told, not passed over.
-        if !place.named && !is_executable(&place.program) {
-            continue;
-        }
-        match Qemu::examine(place) {
-            Ok(qemu) => return Ok(qemu),
-            Err(error) => refused = Some(error),
-        }
-    }
-    Err(refused
-        .unwrap_or_else(|| FindError::NotFound { looked_for: looked_for(&places, surroundings) }))
 }
 
 /// Where was looked, in words: PATH as a whole, as it is long.
@@ -233,29 +344,6 @@ fn looked_for(places: &[Place], surroundings: Surroundings<'_>) -> String {
     let path = surroundings.search_path.unwrap_or_default().to_string_lossy();
     let cached = places.iter().filter(|place| place.why != ON_PATH).map(Place::to_string);
     cached.chain([format!("every folder of PATH ({path})")]).collect::<Vec<_>>().join(", ")
-}
-
-/// Where to look, best first.
-fn places(surroundings: Surroundings<'_>) -> Vec<Place> {
-    let named = [
-        (surroundings.explicit, "named on the command line"),
-        (surroundings.variable.map(Path::new), "$DRBENCH_QEMU"),
-    ];
-    if let Some((program, why)) = named.into_iter().find_map(|(path, why)| Some((path?, why))) {
-        return vec![Place { why, program: program.to_owned(), named: true }];
-    }
-    let unpacked = surroundings.cache.map(|cache| Place {
-        why: "the copy in the cache",
-        program: cache.join("qemu/usr/bin").join(PROGRAM),
-        named: false,
-    });
-    let installed = surroundings
-        .search_path
-        .into_iter()
-        .flat_map(std::env::split_paths)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| Place { why: ON_PATH, program: dir.join(PROGRAM), named: false });
-    unpacked.into_iter().chain(installed).collect()
 }
 
 fn is_executable(path: &Path) -> bool {

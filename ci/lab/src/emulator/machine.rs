@@ -1,31 +1,74 @@
-//! Every flag an emulator is started with, and every word the kernel in it is given.
+//! The machines that can be asked for: which emulator, whose CPU, how much memory, and the words
+//! the kernel in it is given.
 
-use std::ffi::OsString;
+use super::cpu::{self, CpuModel, CpuVendor};
+use super::nested;
+use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
+use std::str::FromStr;
 
-/// Whose virtualization extensions the emulated CPU has.
+/// What a kernel in the lab runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CpuVendor {
-    /// SVM, for `kvm_amd`.
-    Amd,
-    /// VMX, for `kvm_intel`.
-    Intel,
+pub enum MachineKind {
+    /// QEMU's software emulation.
+    QemuTcg,
+    /// QEMU on this host's KVM, where that can run hypervisors as guests: real cycles.
+    QemuKvm,
+    /// Bochs.
+    Bochs,
 }
 
-impl fmt::Display for CpuVendor {
+impl MachineKind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::QemuTcg, Self::QemuKvm, Self::Bochs];
+
+    /// Its name in the record and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QemuTcg => "qemu-tcg",
+            Self::QemuKvm => "qemu-kvm",
+            Self::Bochs => "bochs",
+        }
+    }
+
+    /// What makes time pass in it if nothing else is asked for.
+    pub fn default_clock(self) -> Clock {
+        match self {
+            Self::QemuTcg | Self::Bochs => Clock::Instructions,
+            Self::QemuKvm => Clock::Wall,
+        }
+    }
+}
+
+impl fmt::Display for MachineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Amd => "amd",
-            Self::Intel => "intel",
-        })
+        f.write_str(self.name())
+    }
+}
+
+/// The text is no machine's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no machine of the lab: write qemu-tcg (or qemu), qemu-kvm or bochs")]
+pub struct UnknownMachine(String);
+
+impl FromStr for MachineKind {
+    type Err = UnknownMachine;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMachine> {
+        match text {
+            "qemu" => Ok(Self::QemuTcg),
+            _ => Self::ALL
+                .into_iter()
+                .find(|kind| kind.name() == text)
+                .ok_or_else(|| UnknownMachine(text.to_owned())),
+        }
     }
 }
 
 /// What makes time pass in the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Clock {
-    /// One executed instruction is one nanosecond and one TSC tick: exactly repeatable.
+    /// Time stamps count executed instructions: exactly repeatable.
     #[default]
     Instructions,
     /// The host's clock: timer interrupts come when they come, as on a real machine.
@@ -33,51 +76,51 @@ pub enum Clock {
 }
 
 /// No emulator can be this CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no emulator for --cpu {0} here yet: the lab runs --cpu amd only")]
-pub struct NoEmulator(pub CpuVendor);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEmulator {
+    /// The name is neither a vendor nor a model.
+    #[error("--cpu `{cpu}` is not known: write amd, intel, or one of {models}")]
+    Unknown {
+        /// What was asked for.
+        cpu: String,
+        /// The models that there are.
+        models: String,
+    },
+    /// Another machine could.
+    #[error("{kind} cannot be --cpu {cpu}; {kind} can be {models}")]
+    Elsewhere {
+        /// What was asked for.
+        cpu: String,
+        /// On what.
+        kind: MachineKind,
+        /// What it can be instead.
+        models: String,
+    },
+    /// This host's KVM cannot run hypervisors as guests.
+    #[error("--machine qemu-kvm cannot run --cpu {cpu} here: {reason}")]
+    NoNesting {
+        /// What was asked for.
+        cpu: String,
+        /// What is missing.
+        reason: String,
+    },
+}
 
-/// An emulated machine. What is the same for all of them is in this file's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An emulated machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
+    /// The emulator.
+    pub kind: MachineKind,
     /// The CPU's vendor.
     pub vendor: CpuVendor,
-    /// QEMU's name of the CPU model, with the features added to it.
-    pub cpu: &'static str,
-    /// QEMU's name of the board, with its options. q35 starts slower than pc.
-    pub board: &'static str,
+    /// The emulator's name of the CPU model, with the features added to it: for the record.
+    pub cpu: Cow<'static, str>,
     /// Memory in MiB.
     pub memory_mib: u32,
 }
 
-/// The machines there are.
-const MACHINES: [Machine; 1] =
-    [Machine { vendor: CpuVendor::Amd, cpu: "EPYC,+svm", board: "pc,hpet=off", memory_mib: 256 }];
-
-/// The same for every machine and clock: nothing of the host's gets in, and the guest's end is ours.
-const FLAGS: &[&str] = &[
-    "-nodefaults",
-    "-no-user-config",
-    "-nic",
-    "none",
-    "-display",
-    "none",
-    "-monitor",
-    "none",
-    "-no-reboot",
-    "-accel",
-    "tcg,thread=single",
-    "-seed",
-    "1",
-    "-rtc",
-    "base=2026-01-01,clock=vm",
-];
-
-/// One instruction is 2^0 ns, and an idle guest's clock jumps instead of waiting for the host's.
-const INSTRUCTION_CLOCK: &[&str] = &["-icount", "shift=0,sleep=off"];
-
-/// What the kernel is told. `panic=-1` with `-no-reboot` ends the emulator at a panic; addresses
-/// and random numbers are the same at every boot.
+/// What every kernel is told. `panic=-1` ends the emulator at a panic; addresses and random numbers
+/// are the same at every boot.
 const KERNEL_WORDS: &[&str] = &[
     "console=ttyS0",
     "quiet",
@@ -88,27 +131,38 @@ const KERNEL_WORDS: &[&str] = &[
     "random.trust_cpu=off",
 ];
 
-/// The files a machine is given, and those it writes.
-#[derive(Clone, Copy, Debug)]
-pub struct MachineFiles<'a> {
-    /// The kernel: an ELF vmlinux (started through PVH) or a bzImage.
-    pub kernel: &'a Path,
-    /// The initramfs.
-    pub initramfs: &'a Path,
-    /// Where the first serial port, the console, is written to.
-    pub console: &'a Path,
-    /// Where the second serial port, the frames, is written to. A file never makes the guest wait,
-    /// so the host's speed cannot show in the guest.
-    pub frames: &'a Path,
-}
-
 impl Machine {
-    /// The machine with this vendor's CPU.
+    /// The machine with this CPU: `amd`, `intel`, or a model's name. Without a `kind` the one that
+    /// suits it: AMD on QEMU, which is faster, and Intel on Bochs, which alone has VMX in software.
     ///
     /// # Errors
-    /// If there is no emulator for it.
-    pub fn with_cpu(vendor: CpuVendor) -> Result<Self, NoEmulator> {
-        MACHINES.into_iter().find(|machine| machine.vendor == vendor).ok_or(NoEmulator(vendor))
+    /// If there is none; it says what there is.
+    pub fn choose(cpu: &str, kind: Option<MachineKind>) -> Result<Self, NoEmulator> {
+        if kind == Some(MachineKind::QemuKvm) {
+            return nested::machine(cpu);
+        }
+        let fits = |model: &&CpuModel| {
+            kind.is_none_or(|kind| kind == model.kind)
+                && (model.name == cpu || model.vendor.to_string() == cpu)
+        };
+        if let Some(model) = cpu::MODELS.iter().find(fits) {
+            return Ok(Self::with_model(model));
+        }
+        let known = cpu::MODELS.iter().any(|m| m.name == cpu || m.vendor.to_string() == cpu);
+        let cpu = cpu.to_owned();
+        Err(match kind.filter(|_| known) {
+            Some(kind) => NoEmulator::Elsewhere { cpu, kind, models: cpu::names(Some(kind)) },
+            None => NoEmulator::Unknown { cpu, models: cpu::names(kind) },
+        })
+    }
+
+    fn with_model(model: &CpuModel) -> Self {
+        Self {
+            kind: model.kind,
+            vendor: model.vendor,
+            cpu: Cow::Borrowed(model.name),
+            memory_mib: 256,
+        }
     }
 
     /// The kernel's command line: the lab's words, then the caller's.
@@ -120,85 +174,36 @@ impl Machine {
             .collect::<Vec<_>>()
             .join(" ")
     }
-
-    /// QEMU's arguments.
-    pub fn qemu_arguments(
-        &self,
-        clock: Clock,
-        files: MachineFiles<'_>,
-        append: &[String],
-    ) -> Vec<OsString> {
-        let clock: &[&str] = match clock {
-            Clock::Instructions => INSTRUCTION_CLOCK,
-            Clock::Wall => &[],
-        };
-        let mut arguments: Vec<OsString> = FLAGS.iter().chain(clock).map(OsString::from).collect();
-        let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
-        add("-machine", self.board.into());
-        add("-cpu", self.cpu.into());
-        add("-m", self.memory_mib.to_string().into());
-        for (id, file) in [("console", files.console), ("frames", files.frames)] {
-            add("-chardev", file_chardev(id, file));
-            add("-serial", format!("chardev:{id}").into());
-        }
-        add("-kernel", files.kernel.into());
-        add("-initrd", files.initramfs.into());
-        add("-append", self.kernel_command_line(append).into());
-        arguments
-    }
-}
-
-/// A chardev that writes a file. QEMU's option syntax wants commas doubled.
-fn file_chardev(id: &str, path: &Path) -> OsString {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let mut option = format!("file,id={id},path=").into_bytes();
-    for &byte in path.as_os_str().as_bytes() {
-        option.push(byte);
-        if byte == b',' {
-            option.push(byte);
-        }
-    }
-    OsString::from_vec(option)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, CpuVendor, Machine, MachineFiles, NoEmulator};
-    use std::path::Path;
+    use super::{CpuVendor, Machine, MachineKind, NoEmulator};
 
-    fn arguments(clock: Clock) -> String {
-        let files = MachineFiles {
-            kernel: Path::new("vmlinux"),
-            initramfs: Path::new("initramfs"),
-            console: Path::new("a,b/console"),
-            frames: Path::new("frames"),
-        };
-        let machine = Machine::with_cpu(CpuVendor::Amd).unwrap();
-        let arguments = machine.qemu_arguments(clock, files, &["extra=1".to_owned()]);
-        let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
-        words.join(" ")
+    #[test]
+    fn each_vendor_has_a_machine_of_its_own() {
+        let of = |cpu| Machine::choose(cpu, None).map(|machine| (machine.kind, machine.vendor));
+        assert_eq!(of("amd"), Ok((MachineKind::QemuTcg, CpuVendor::Amd)));
+        assert_eq!(of("intel"), Ok((MachineKind::Bochs, CpuVendor::Intel)));
+        let second = Machine::choose("amd", Some(MachineKind::Bochs)).unwrap();
+        assert_eq!((second.kind, &*second.cpu), (MachineKind::Bochs, "ryzen"));
     }
 
     #[test]
-    fn the_instruction_clock_is_one_flag() {
-        let with = arguments(Clock::Instructions);
-        assert!(with.contains(" -icount shift=0,sleep=off "), "{with}");
-        assert_eq!(with.replace(" -icount shift=0,sleep=off", ""), arguments(Clock::Wall));
+    fn what_there_is_not_is_told_with_what_there_is() {
+        let error = Machine::choose("arm", None).unwrap_err();
+        assert!(matches!(error, NoEmulator::Unknown { .. }));
+        assert!(error.to_string().contains("ryzen"), "{error}");
+        let error = Machine::choose("intel", Some(MachineKind::QemuTcg)).unwrap_err();
+        assert!(error.to_string().starts_with("qemu-tcg cannot be --cpu intel"), "{error}");
     }
 
     #[test]
-    fn the_console_is_the_first_serial_port_and_the_callers_words_come_last() {
-        let line = arguments(Clock::Wall);
-        let serial = "-chardev file,id=console,path=a,,b/console -serial chardev:console \
-                      -chardev file,id=frames,path=frames -serial chardev:frames";
-        assert!(line.contains(serial), "{line}");
-        assert!(line.ends_with(" random.trust_cpu=off extra=1"), "{line}");
-    }
-
-    #[test]
-    fn intel_has_no_emulator_yet() {
-        let error = Machine::with_cpu(CpuVendor::Intel).unwrap_err();
-        assert_eq!(error, NoEmulator(CpuVendor::Intel));
-        assert!(error.to_string().contains("--cpu intel"));
+    fn machines_are_read_as_they_are_shown() {
+        for kind in MachineKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert_eq!("qemu".parse(), Ok(MachineKind::QemuTcg));
+        assert!("vmware".parse::<MachineKind>().unwrap_err().to_string().contains("vmware"));
     }
 }

@@ -3,7 +3,7 @@
 
 use drbench_lab::boot::{Boot, BootError, Outcome};
 use drbench_lab::cache::Cache;
-use drbench_lab::emulator::{Clock, CpuVendor, Qemu};
+use drbench_lab::emulator::{Clock, Emulator, Machine, MachineKind};
 use drbench_lab::kernel::{self, Kernel};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,8 +47,8 @@ pub fn init() -> &'static Path {
 }
 
 /// Everything that this machine's `ci/setup` made ready.
-pub fn qemu() -> Qemu {
-    Qemu::find(None, None).unwrap()
+pub fn qemu() -> Emulator {
+    Emulator::find(MachineKind::QemuTcg, None, None).unwrap()
 }
 
 /// A boot with this job, no modules, and the instruction clock.
@@ -58,7 +58,7 @@ pub fn boot(job: &str) -> Boot {
         modules: Vec::new(),
         init: init().to_owned(),
         job: job.as_bytes().to_vec(),
-        vendor: CpuVendor::Amd,
+        machine: Machine::choose("amd", None).unwrap(),
         clock: Clock::Instructions,
         append: Vec::new(),
         time_limit: PATIENCE,
@@ -67,10 +67,10 @@ pub fn boot(job: &str) -> Boot {
 }
 
 /// Runs it; the frames as text, and how it ended.
-pub fn run(boot: &Boot, qemu: &Qemu) -> (Vec<String>, Result<Outcome, BootError>) {
+pub fn run(boot: &Boot, emulator: &Emulator) -> (Vec<String>, Result<Outcome, BootError>) {
     let mut frames = Vec::new();
     let outcome =
-        boot.run(qemu, &mut |frame| frames.push(String::from_utf8_lossy(frame).into_owned()));
+        boot.run(emulator, &mut |frame| frames.push(String::from_utf8_lossy(frame).into_owned()));
     (frames, outcome)
 }
 
