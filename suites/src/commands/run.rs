@@ -43,7 +43,7 @@ struct Session<'a> {
     records: Vec<Record>,
     status: Status,
     /// Kernels measured in the lab.
-    done: Vec<(String, Machine)>,
+    done: Vec<(String, String, Machine)>,
 }
 
 impl<'a> Session<'a> {
@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
         let (cells, job) = job(self.args, vendor, effort)?;
         let progress = Progress::new(&format!("{name} on {}", machine.vendor), steps(&job));
         let kernel = lab::prepare(name, &progress)?;
-        let id = (kernel.kernel_id.clone(), machine.clone());
+        let id = (kernel.kernel_id.clone(), kernel.variant.clone(), machine.clone());
         if self.done.contains(&id) {
             progress.warn(&format!("{name} is {}, which was measured already", kernel.kernel_id));
             return Ok(Ended::default());
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
             subject: reports::Subject {
                 kernel: kernel.version.clone(),
                 kernel_id: kernel.kernel_id.clone(),
-                variant: "stock".to_owned(),
+                variant: kernel.variant.clone(),
             },
             machine: recorded(machine.kind),
             cpu_model: Some(machine.cpu.clone().into_owned()),
