@@ -81,7 +81,7 @@ pub fn about(
         subject: reports::Subject {
             kernel: kernel.version.clone(),
             kernel_id: kernel.kernel_id.clone(),
-            variant: "stock".to_owned(),
+            variant: kernel.variant.clone(),
         },
         package: matches!(name.parse(), Ok(KernelSpec::Debian(_) | KernelSpec::Package(_)))
             .then(|| format!("linux-image-{} {}", kernel.release, kernel.kernel_id)),
@@ -101,12 +101,12 @@ pub fn about_missing(
     machine: &Machine,
     measuring: &Measuring,
 ) -> About {
+    let (kernel, variant) = match name.parse() {
+        Ok(KernelSpec::Variant { base, change }) => (base.to_string(), change.to_string()),
+        Ok(_) | Err(_) => (name.to_owned(), "stock".to_owned()),
+    };
     About {
-        subject: reports::Subject {
-            kernel: name.to_owned(),
-            kernel_id: name.to_owned(),
-            variant: "stock".to_owned(),
-        },
+        subject: reports::Subject { kernel_id: kernel.clone(), kernel, variant },
         machine: recorded(machine.kind),
         cpu_model: Some(machine.cpu.clone().into_owned()),
         cpu: payload_vendor(machine.vendor),

@@ -9,6 +9,7 @@ use super::debian::DebianError;
 use super::image::ImageError;
 use super::package::PackageError;
 use super::spec::SpecError;
+use super::variant::VariantError;
 use crate::cache::CacheError;
 use crate::fault::{Blame, Blamed};
 
@@ -24,6 +25,9 @@ pub enum KernelError {
     /// Debian's packages cannot be had.
     #[error(transparent)]
     Debian(#[from] DebianError),
+    /// The kvm modules cannot be rebuilt.
+    #[error(transparent)]
+    Variant(#[from] VariantError),
     /// A file that should hold a kernel cannot be read.
     #[error("cannot read {path}: {source}; check the path and its permissions", path = .path.display())]
     Read {
@@ -110,6 +114,7 @@ impl Blamed for KernelError {
     fn blame(&self) -> Blame {
         match self {
             Self::MissingModule { .. } => Blame::Kernel,
+            Self::Variant(error) => error.blame(),
             _ => Blame::Environment,
         }
     }

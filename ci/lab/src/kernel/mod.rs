@@ -9,6 +9,7 @@ mod package;
 #[cfg(test)]
 mod samples;
 mod spec;
+mod variant;
 
 use std::fs;
 use std::io;
@@ -20,7 +21,8 @@ pub use error::KernelError;
 pub use image::ImageError;
 pub use module::Module;
 pub use package::PackageError;
-pub use spec::{KernelSpec, SpecError};
+pub use spec::{Change, KernelSpec, SpecError};
+pub use variant::VariantError;
 
 use crate::cache::{Cache, CacheError, Digest};
 use image::{Banner, BzImage, Vmlinux};
@@ -51,7 +53,14 @@ pub struct Kernel {
     pub format: ImageFormat,
     /// Where the modules lie, at any depth.
     pub module_dir: PathBuf,
+    /// What was changed in its kvm modules: `stock`, `always`, `never`, or a patch's or directory's name.
+    pub variant: String,
+    /// A directory with modules that replace those of the same name.
+    pub overlay: Option<PathBuf>,
 }
+
+/// The variant's name of a kernel as it is.
+const STOCK: &str = "stock";
 
 /// The form in which an emulator gets a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +88,11 @@ impl Kernel {
     ///
     /// `-` and `_` in names are the same. What is built into the kernel needs no file and is left out.
     pub fn modules_for(&self, names: &[&str]) -> Result<Vec<Module>, KernelError> {
-        ModuleDir::open(&self.module_dir, &self.release)?.load_order(names, &self.release)
+        let mut modules = ModuleDir::open(&self.module_dir, &self.release)?;
+        for (name, path) in self.overlay.iter().flat_map(|dir| variant::modules_in(dir)) {
+            modules.replace(name, path);
+        }
+        modules.load_order(names, &self.release)
     }
 
     fn from_entry(entry: &Path) -> Result<Self, CacheError> {
@@ -91,6 +104,8 @@ impl Kernel {
             image: entry.join(facts.image),
             format: facts.format,
             module_dir: entry.join(package::MODULES),
+            variant: STOCK.to_owned(),
+            overlay: None,
         })
     }
 }
@@ -122,6 +137,11 @@ pub fn prepare(
         KernelSpec::Files { image, module_dir } => {
             prepare_files(image, module_dir, cache, progress)
         }
+        KernelSpec::Tree(path) => {
+            let image = variant::tree_image(path)?;
+            prepare_files(&image, path, cache, progress)
+        }
+        KernelSpec::Variant { base, change } => variant::prepare(base, change, cache, progress),
     }
 }
 
@@ -170,7 +190,16 @@ fn prepare_files(
     if image::is_elf(&file) {
         let facts = elf_facts(&file).map_err(bad)?;
         let Facts { version, kernel_id, release, format, .. } = facts;
-        return Ok(Kernel { version, kernel_id, release, format, image: path, module_dir });
+        return Ok(Kernel {
+            version,
+            kernel_id,
+            release,
+            format,
+            image: path,
+            module_dir,
+            variant: STOCK.to_owned(),
+            overlay: None,
+        });
     }
     let key = Digest::of(&file);
     let entry = cache.entry_or_fill::<KernelError>(CACHE_KIND, &key, |place| {

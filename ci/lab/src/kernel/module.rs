@@ -120,6 +120,11 @@ impl ModuleDir {
         Ok(())
     }
 
+    /// Takes another file for a module.
+    pub(crate) fn replace(&mut self, name: String, path: PathBuf) {
+        self.files.insert(name, path);
+    }
+
     /// These modules and all they depend on, each after those it needs. Built-in ones are left out.
     pub(crate) fn load_order(
         &self,

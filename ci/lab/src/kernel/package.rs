@@ -89,22 +89,31 @@ fn dependencies(dir: &Path) -> Result<BTreeSet<String>, KernelError> {
     Ok(names)
 }
 
-/// Copies the image, the list of built-in modules and the `wanted` modules out of one package.
-fn extract(package: &Path, place: &Path, wanted: &BTreeSet<String>) -> Result<(), PackageError> {
+/// The content of a package, given to `take`.
+pub(super) fn read_data<T>(
+    package: &Path,
+    take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> Result<T, PackageError> {
     let file = File::open(package).map_err(PackageError::Archive)?;
     let mut archive = ar::Archive::new(io::BufReader::new(file));
     while let Some(member) = archive.next_entry() {
         let member = member.map_err(PackageError::Archive)?;
         // `data.tar`, or with `.xz`, `.gz` or `.zst` after it.
         if member.header().identifier().starts_with(b"data.tar") {
-            return extract_tar(member, place, wanted).map_err(PackageError::Content);
+            let mut data = compression::reader(member).map_err(PackageError::Content)?;
+            return take(&mut data).map_err(PackageError::Content);
         }
     }
     Err(PackageError::NoData)
 }
 
+/// Copies the image, the list of built-in modules and the `wanted` modules out of one package.
+fn extract(package: &Path, place: &Path, wanted: &BTreeSet<String>) -> Result<(), PackageError> {
+    read_data(package, |data| extract_tar(data, place, wanted))
+}
+
 fn extract_tar(data: impl Read, place: &Path, wanted: &BTreeSet<String>) -> io::Result<()> {
-    let mut archive = tar::Archive::new(compression::reader(data)?);
+    let mut archive = tar::Archive::new(data);
     for entry in archive.entries()? {
         let mut entry = entry?;
         if !entry.header().entry_type().is_file() {

@@ -41,7 +41,12 @@ impl Apt {
         Cache::write(&dir.join(CONFIG), config(name).as_bytes())?;
         Cache::write(&dir.join("status"), b"")?;
 
-        let text = sources::render(&machine_sources()?);
+        let archives = machine_sources()?;
+        for release in sources::RELEASES {
+            let text = sources::render(&archives, Some(release));
+            Cache::write(&dir.join(release_sources(release)), text.as_bytes())?;
+        }
+        let text = sources::render(&archives, None);
         Cache::write(&dir.join(SOURCES), text.as_bytes())?;
         Ok(Self { dir: dir.to_owned(), sources: Digest::of(text.as_bytes()) })
     }
@@ -114,11 +119,94 @@ impl Apt {
         Ok(paths)
     }
 
+    /// Downloads packages, each written `NAME=VERSION`, into `place`, which is empty.
+    pub(super) fn fetch(
+        &self,
+        packages: &[String],
+        place: &Path,
+    ) -> Result<Vec<PathBuf>, DebianError> {
+        let failed = |reason| DebianError::Download { package: packages.join(" "), reason };
+        let mut args = vec!["-q", "download"];
+        args.extend(packages.iter().map(String::as_str));
+        let output = self.run("apt-get", &args, place)?;
+        if !output.status.success() {
+            return Err(failed(complaint(&String::from_utf8_lossy(&output.stderr))));
+        }
+        let listing = fs::read_dir(place).map_err(CacheError::io("read", place))?;
+        let mut files: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|end| end == "deb"));
+        files.sort();
+        match files.len() == packages.len() {
+            true => Ok(files),
+            false => Err(failed(format!("apt-get left {} files", files.len()))),
+        }
+    }
+
+    /// These packages of one release with all that they need, as `NAME=VERSION`, on a system where
+    /// nothing is installed.
+    pub(super) fn closure(
+        &self,
+        names: &[&str],
+        release: &str,
+    ) -> Result<Vec<String>, DebianError> {
+        let sources = self.dir.join(release_sources(release));
+        let sources = format!("Dir::Etc::sourcelist={}", sources.display());
+        let mut args = vec!["-o", &sources, "-o", "Dir::Cache::pkgcache=", "-s"];
+        args.extend(["--no-install-recommends", "install"]);
+        args.extend(names);
+        let output = self.run("apt-get", &args, &self.dir)?;
+        if !output.status.success() {
+            let reason = complaint(&String::from_utf8_lossy(&output.stderr));
+            return Err(DebianError::Download { package: names.join(" "), reason });
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(planned).collect())
+    }
+
+    /// The release whose suites carry this version of a package.
+    pub(super) fn release_of(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<&'static str>, DebianError> {
+        let output = self.run("apt-cache", &["madison", name], &self.dir)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        // NAME | VERSION | URI SUITE/COMPONENT ARCHITECTURE Packages
+        let mut suites = text.lines().filter_map(|line| {
+            let mut fields = line.split('|').map(str::trim);
+            let (_, found, place) = (fields.next()?, fields.next()?, fields.next()?);
+            place.split_whitespace().nth(1).filter(|_| found == version)
+        });
+        Ok(suites.find_map(|suite| {
+            sources::RELEASES.into_iter().find(|release| suite.starts_with(release))
+        }))
+    }
+
+    /// The names that a package depends on.
+    pub(super) fn depends(&self, name: &str, version: &str) -> Result<Vec<String>, DebianError> {
+        let package = format!("{name}={version}");
+        let output = self.run("apt-cache", &["show", &package], &self.dir)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
+        let names = line.split(',').filter_map(|one| one.split_whitespace().next());
+        Ok(names.map(str::to_owned).collect())
+    }
+
     fn run(&self, program: &'static str, args: &[&str], cwd: &Path) -> Result<Output, DebianError> {
         let mut command = Command::new(program);
         command.arg("-c").arg(self.dir.join(CONFIG)).args(args).current_dir(cwd);
         run(program, &mut command)
     }
+}
+
+/// The file with the sources of one release alone.
+fn release_sources(release: &str) -> String {
+    format!("{release}.sources")
+}
+
+/// `NAME=VERSION` of a line `Inst NAME (VERSION SUITE [ARCHITECTURE])` of a simulated installation.
+fn planned(line: &str) -> Option<String> {
+    let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
+    Some(format!("{name}={}", rest.split_whitespace().next()?))
 }
 
 fn run(program: &'static str, command: &mut Command) -> Result<Output, DebianError> {

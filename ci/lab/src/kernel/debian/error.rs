@@ -84,6 +84,17 @@ pub enum DebianError {
         /// How to name the kernels in the cache.
         usable: String,
     },
+    /// The packages to build modules for a kernel are gone.
+    #[error(
+        "the Debian archives no longer offer {package} {version}, which is needed to rebuild modules of \
+         this kernel; take a kernel that is newer (drbench list kernels)"
+    )]
+    NoHeaders {
+        /// The package.
+        package: String,
+        /// Its version.
+        version: String,
+    },
     /// No such version.
     #[error("no Debian kernel {wanted} is offered today; there are: {offered}")]
     Unknown {

@@ -4,6 +4,7 @@
 //! indexes are signed and downloads verified as always, and the system's apt state stays untouched.
 
 mod apt;
+pub(super) mod build;
 mod error;
 mod index;
 mod sources;

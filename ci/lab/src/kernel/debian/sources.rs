@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use deb822_fast::Deb822;
 
 /// The releases of Debian whose kernels are looked for.
-const RELEASES: [&str; 3] = ["bullseye", "bookworm", "trixie"];
+pub(super) const RELEASES: [&str; 3] = ["bullseye", "bookworm", "trixie"];
 /// Other names by which a machine's sources may follow Debian.
 const OTHER_NAMES: [&str; 9] = [
     "buster",
@@ -193,11 +193,14 @@ pub(super) fn of_machine(list: &Path, parts: &Path) -> io::Result<Vec<Archive>> 
     Ok(all)
 }
 
-/// The text of a sources file (deb822) that asks these archives for every suite with kernels.
-pub(super) fn render(archives: &[Archive]) -> String {
+/// The text of a sources file (deb822) that asks these archives for every suite with kernels, or for
+/// those of one `release`.
+pub(super) fn render(archives: &[Archive], release: Option<&str>) -> String {
     let mut text = String::new();
     for archive in archives {
-        let suites = archive.kind.suites().join(" ");
+        let mut suites = archive.kind.suites();
+        suites.retain(|suite| release.is_none_or(|release| suite.starts_with(release)));
+        let suites = suites.join(" ");
         // Writing to a string cannot fail.
         let _ = write!(
             text,
@@ -284,7 +287,7 @@ deb http://other.test/flat ./
         fs::write(dir.path().join("b.sources.save"), "deb http://c.test bookworm main").unwrap();
         let archives = of_machine(Path::new("/nonexistent"), dir.path()).unwrap();
         assert_eq!(archives.len(), 3);
-        let text = render(&archives);
+        let text = render(&archives, None);
         assert!(text.contains(
             "URIs: http://mirror.test/debian\nSuites: bullseye bullseye-updates bullseye-backports \
              bookworm bookworm-updates bookworm-backports trixie trixie-updates trixie-backports\n"
