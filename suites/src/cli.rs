@@ -104,6 +104,10 @@ pub struct RunArgs {
     /// repeat, and there are no instruction figures
     #[arg(long, requires = "kernel")]
     pub no_icount: bool,
+    /// Boot the lab's kernel anew, instead of going on from a machine that an earlier run saved
+    /// after its set-up
+    #[arg(long, requires = "kernel")]
+    pub cold: bool,
     /// Measure in the lab as an ordinary user who may open /dev/kvm: totals, no exits by reason
     #[arg(long, requires = "kernel")]
     pub unprivileged: bool,

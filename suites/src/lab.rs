@@ -122,6 +122,8 @@ pub struct Run<'a> {
     pub job: &'a Job,
     /// Where the console log is kept.
     pub console: Option<std::path::PathBuf>,
+    /// Where warnings go.
+    pub progress: &'a Progress,
 }
 
 impl Run<'_> {
@@ -144,6 +146,7 @@ impl Run<'_> {
             append: self.args.append.clone(),
             time_limit: std::time::Duration::from_secs(self.args.time_limit.into()),
             console: self.console.clone(),
+            snapshots: if self.args.cold { None } else { Some(cache()?) },
         };
         // A frame that cannot be understood or written ends the run, but only after the boot.
         let trouble: RefCell<Option<Failure>> = RefCell::new(None);
@@ -158,7 +161,11 @@ impl Run<'_> {
         if let Some(failure) = trouble.into_inner() {
             return Err(failure);
         }
-        outcome.map(|_| ()).map_err(Failure::of_lab)
+        let outcome = outcome.map_err(Failure::of_lab)?;
+        for warning in &outcome.warnings {
+            self.progress.warn(warning);
+        }
+        Ok(())
     }
 }
 

@@ -154,7 +154,15 @@ impl<'a> Session<'a> {
         progress.say("booting");
         let mut recorder = Recorder::new(&mut self.dir, &progress, about, cells);
         let kernel = &kernel;
-        let run = lab::Run { args: self.args, emulator, kernel, machine, job: &job, console };
+        let run = lab::Run {
+            args: self.args,
+            emulator,
+            kernel,
+            machine,
+            job: &job,
+            console,
+            progress: &progress,
+        };
         let outcome = run.run(&mut recorder);
         end(recorder, outcome)
     }

@@ -45,6 +45,7 @@ fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
         append: vec![],
         time_limit: Duration::from_secs(120),
         console: None,
+        snapshots: None,
     };
     let started = Instant::now();
     match boot.run(&emulator, &mut |_| {}) {

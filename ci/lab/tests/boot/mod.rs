@@ -63,6 +63,7 @@ pub fn boot(job: &str) -> Boot {
         append: Vec::new(),
         time_limit: PATIENCE,
         console: None,
+        snapshots: None,
     }
 }
 
