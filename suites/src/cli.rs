@@ -41,6 +41,8 @@ pub enum Command {
     Payload(PayloadArgs),
     /// Compare two runs: what changed, what is missing
     Compare(CompareArgs),
+    /// Put the parts of a run together that were measured with --shard, maybe on several machines
+    Merge(MergeArgs),
     /// Show what is kept between runs, or remove some of it
     Cache(CacheArgs),
 }
@@ -74,7 +76,7 @@ pub enum Listing {
 }
 
 /// What a resumed run has from its own command line.
-const MEASURING: [&str; 15] = [
+const MEASURING: [&str; 16] = [
     "kernel",
     "cpu",
     "machine",
@@ -86,6 +88,7 @@ const MEASURING: [&str; 15] = [
     "expect",
     "keep_console",
     "no_icount",
+    "cold",
     "unprivileged",
     "append",
     "time_limit",
@@ -149,6 +152,10 @@ pub struct RunArgs {
     /// repeat, and there are no instruction figures
     #[arg(long, requires = "kernel")]
     pub no_icount: bool,
+    /// Boot the lab's kernel anew, instead of going on from a machine that an earlier run saved
+    /// after its set-up
+    #[arg(long, requires = "kernel")]
+    pub cold: bool,
     /// Measure in the lab as an ordinary user who may open /dev/kvm: totals, no exits by reason
     #[arg(long, requires = "kernel")]
     pub unprivileged: bool,
@@ -234,4 +241,14 @@ pub struct PruneArgs {
     /// Everything
     #[arg(long, conflicts_with_all = ["older_than", "kind"])]
     pub all: bool,
+}
+
+/// `drbench merge`
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The directory to make
+    pub out: PathBuf,
+    /// The run directories of all shards, in any order
+    #[arg(required = true)]
+    pub shards: Vec<PathBuf>,
 }

@@ -15,7 +15,7 @@ use crate::job::Measuring;
 use crate::protocol::{self, Job, Message};
 use crate::recorder::{About, Recorder};
 use crate::status::Failure;
-use crate::terminal::outln;
+use crate::terminal::{Progress, outln};
 
 /// The lab's command for whoever cannot measure here.
 pub const COMMAND: &str = "drbench run --kernel debian:6.1 --cpu amd";
@@ -157,6 +157,8 @@ pub struct Run<'a> {
     pub work: &'a Path,
     /// Which boot of the cell, from 0.
     pub boot: u32,
+    /// Where warnings go.
+    pub progress: &'a Progress,
 }
 
 impl Run<'_> {
@@ -180,6 +182,7 @@ impl Run<'_> {
             time_limit: std::time::Duration::from_secs(self.args.time_limit.into()),
             console: self.args.keep_console.then(|| self.console()),
             work: Some(self.work.to_owned()),
+            snapshots: if self.args.cold { None } else { Some(cache()?) },
         };
         // A frame that cannot be understood or written ends the run, but only after the boot.
         let trouble: RefCell<Option<Failure>> = RefCell::new(None);
@@ -194,7 +197,11 @@ impl Run<'_> {
         if let Some(failure) = trouble.into_inner() {
             return Err(failure);
         }
-        outcome.map(|_| ()).map_err(Failure::of_lab)
+        let outcome = outcome.map_err(Failure::of_lab)?;
+        for warning in &outcome.warnings {
+            self.progress.warn(warning);
+        }
+        Ok(())
     }
 }
 

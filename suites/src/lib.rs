@@ -60,6 +60,7 @@ fn try_main(command: &Command) -> Result<Status, Failure> {
         Command::Run(args) => commands::run::run(args),
         Command::Payload(args) => commands::payload::payload(args),
         Command::Compare(args) => commands::compare::compare(args),
+        Command::Merge(args) => commands::merge::merge(args),
         Command::Cache(args) => commands::cache::cache(args),
     }
 }

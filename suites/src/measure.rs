@@ -40,12 +40,39 @@ struct Bench {
     statistics: Option<Statistics>,
 }
 
+/// Everything that is the same for each job: KVM, a virtual machine, counters.
+pub struct Ready {
+    host: Host,
+    bench: Bench,
+    trace: Result<ExitTrace, Unavailable>,
+    target: Target,
+}
+
+impl Ready {
+    /// Opens everything, and finds out what can be measured here.
+    pub fn new() -> Result<Self, Error> {
+        Self::with(Host::open()?)
+    }
+
+    /// The same with a KVM that is open already.
+    pub fn with(host: Host) -> Result<Self, Error> {
+        let mut bench = Bench::new(&host)?;
+        let trace = open_trace(&host);
+        let target = describe(&host, &mut bench, &trace);
+        Ok(Self { host, bench, trace, target })
+    }
+
+    /// What could be measured here, for a job that measures nothing itself.
+    pub fn survey(self) -> (Host, Target) {
+        (self.host, self.target)
+    }
+}
+
 /// Measures every cell: a pass over all of them for counts, one for costs, and one for cycles where
 /// there is a PMU.
-pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
-    let mut bench = Bench::new(host)?;
-    let trace = open_trace(host);
-    emit(Message::Target(Box::new(describe(host, &mut bench, &trace))))?;
+pub fn measure(ready: Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
+    let Ready { host, mut bench, trace, target } = ready;
+    emit(Message::Target(Box::new(target)))?;
     let mut trace = trace.ok();
     let mut totals = vec![None; plan.cells.len()];
     let mut broken = vec![None; plan.cells.len()];
@@ -68,7 +95,7 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
                 if let Err(error) = bench.cell(cell, goal, &mut counters, &mut batches) {
                     broken[index] = Some(error.to_string());
                     // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
-                    bench = Bench::new(host)?;
+                    bench = Bench::new(&host)?;
                 }
             }
             totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);
@@ -77,11 +104,6 @@ pub fn measure(host: &Host, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Erro
         }
     }
     emit(Message::Done)
-}
-
-/// What could be measured here, without measuring.
-pub fn survey(host: &Host) -> Result<Target, Error> {
-    Ok(describe(host, &mut Bench::new(host)?, &open_trace(host)))
 }
 
 /// The counters of one pass. The costed pass has none: an open event, even a stopped one, adds

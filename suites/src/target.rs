@@ -2,26 +2,29 @@
 
 use std::path::Path;
 
-use bench_vmm::Host;
 use bench_vmm::selfcheck::Outcome;
 use drbench_lab::guest::{self, GuestError};
 
-use crate::measure::{self, Emit, Error};
+use crate::measure::{self, Emit, Error, Ready};
 use crate::protocol::{self, CheckOutcome, Checked, Job, Message};
 
 /// Does `job` on this kernel's KVM.
 pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
-    let host = Host::open()?;
+    work_ready(Ready::new()?, job, emit)
+}
+
+fn work_ready(ready: Ready, job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
     match job {
-        Job::Measure(plan) => measure::measure(&host, plan, emit),
-        Job::Selfcheck => selfcheck(&host, emit),
+        Job::Measure(plan) => measure::measure(ready, plan, emit),
+        Job::Selfcheck => selfcheck(ready, emit),
     }
 }
 
-fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
-    emit(Message::Target(Box::new(measure::survey(host)?)))?;
+fn selfcheck(ready: Ready, emit: &mut Emit<'_>) -> Result<(), Error> {
+    let (host, target) = ready.survey();
+    emit(Message::Target(Box::new(target)))?;
     for check in bench_vmm::selfcheck::CHECKS {
-        let outcome = match check.run(host) {
+        let outcome = match check.run(&host) {
             Ok(Outcome::Passed(figures)) => CheckOutcome::Passed(figures),
             Ok(Outcome::Skipped(reason)) => CheckOutcome::Skipped(reason),
             Err(failure) => CheckOutcome::Failed(failure.to_string()),
@@ -31,19 +34,23 @@ fn selfcheck(host: &Host, emit: &mut Emit<'_>) -> Result<(), Error> {
     emit(Message::Done)
 }
 
-/// As PID 1 of a kernel in the lab: the job comes with the initramfs, messages go out as frames.
-/// Does not return.
+/// As PID 1 of a kernel in the lab: messages go out as frames. A machine that is saved for later
+/// runs is saved when all is ready and the job not known yet. Does not return.
 pub fn run_as_init() -> ! {
-    guest::run(|session| {
+    // Whatever KVM does not let us do here is the tested kernel's doing.
+    let ready = || Ready::new().map_err(GuestError::refused);
+    guest::run_prepared(ready, |session, mut prepared| {
         let job = protocol::decode(session.job()).map_err(GuestError::job)?;
         if matches!(&job, Job::Measure(plan) if plan.unprivileged) {
             session.drop_privileges(&[Path::new("/dev/kvm")])?;
+            // What root opened is not what a user could.
+            drop(prepared);
+            prepared = ready()?;
         }
-        work(&job, &mut |message| {
+        work_ready(prepared, &job, &mut |message| {
             session.send(&protocol::encode(&message)?)?;
             Ok(())
         })
-        // Whatever KVM does not let us do here is the tested kernel's doing.
         .map_err(GuestError::refused)
     })
 }

@@ -1,9 +1,10 @@
-//! The initramfs: one static binary, the modules, the job. The same input gives the same bytes.
+//! The initramfs: one static binary, the modules, the job or its absence. The same input gives the same bytes.
 //!
 //! ```text
 //! /dev/console       the kernel opens it for PID 1 before anything is mounted
 //! /init              the static binary
 //! /job               the job, also the sign by which the binary knows that it is in the lab
+//! /later             instead of it: the job comes after the machine was saved and resumed
 //! /modules/NN-NAME.ko   in load order
 //! ```
 
@@ -16,6 +17,9 @@ use std::io;
 /// Where the job is, for the guest.
 pub const JOB: &str = "/job";
 
+/// The sign that stands there instead of a job that comes later.
+pub const LATER: &str = "/later";
+
 /// Where the modules are, for the guest; their names sort in load order.
 pub const MODULES: &str = "/modules";
 
@@ -25,12 +29,29 @@ const CONSOLE: (u32, u32) = (5, 1);
 /// Directories that have to exist: mount points, and the parents of files.
 const DIRECTORIES: [&str; 6] = ["dev", "modules", "proc", "root", "sys", "tmp"];
 
+/// What PID 1 is to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Errand<'a> {
+    /// This job, at once.
+    Now(&'a [u8]),
+    /// To prepare, to stop the machine so that it can be saved, and then to ask for the job.
+    Later,
+}
+
 /// An initramfs with this init, these modules (name such as `kvm_amd` and contents, in load order)
-/// and this job, as an uncompressed newc archive: the kernel under test has nothing to unpack.
+/// and this errand, as an uncompressed newc archive: the kernel under test has nothing to unpack.
 ///
 /// # Errors
 /// If a file has 4 GiB or more.
-pub fn build(init: &[u8], modules: &[(String, Vec<u8>)], job: &[u8]) -> io::Result<Vec<u8>> {
+pub fn build(
+    init: &[u8],
+    modules: &[(String, Vec<u8>)],
+    errand: Errand<'_>,
+) -> io::Result<Vec<u8>> {
+    let (errand, job) = match errand {
+        Errand::Now(job) => ("job", job),
+        Errand::Later => ("later", &[][..]),
+    };
     let modules = modules
         .iter()
         .enumerate()
@@ -42,7 +63,7 @@ pub fn build(init: &[u8], modules: &[(String, Vec<u8>)], job: &[u8]) -> io::Resu
         .chain([
             ("dev/console".to_owned(), Entry::Device(CONSOLE)),
             ("init".to_owned(), Entry::File(0o755, init)),
-            ("job".to_owned(), Entry::File(0o600, job)),
+            (errand.to_owned(), Entry::File(0o600, job)),
         ])
         .collect();
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -103,7 +124,7 @@ impl Entry<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::build;
+    use super::{Errand, build};
     use cpio::NewcReader;
     use std::io::Read;
 
@@ -131,7 +152,7 @@ mod tests {
 
     #[test]
     fn everything_is_in_it_sorted_and_in_load_order() {
-        let archive = build(b"init", &modules(), b"job").unwrap();
+        let archive = build(b"init", &modules(), Errand::Now(b"job")).unwrap();
         let found = entries(&archive);
         let names: Vec<&str> = found.iter().map(|(name, ..)| name.as_str()).collect();
         let expected = "dev dev/console init job modules modules/00-kvm.ko modules/01-kvm_amd.ko \
@@ -149,8 +170,15 @@ mod tests {
 
     #[test]
     fn the_same_input_gives_the_same_bytes() {
-        let archive = || build(b"init", &modules(), b"job").unwrap();
+        let archive = || build(b"init", &modules(), Errand::Now(b"job")).unwrap();
         assert_eq!(archive(), archive());
-        assert_ne!(archive(), build(b"init", &modules(), b"other").unwrap());
+        assert_ne!(archive(), build(b"init", &modules(), Errand::Now(b"other")).unwrap());
+    }
+
+    #[test]
+    fn a_job_that_comes_later_leaves_a_sign() {
+        let found = entries(&build(b"init", &modules(), Errand::Later).unwrap());
+        let has = |wanted: &str| found.iter().any(|(name, ..)| name == wanted);
+        assert!(has("later") && !has("job"));
     }
 }

@@ -4,5 +4,6 @@ pub mod cache;
 pub mod compare;
 pub mod env;
 pub mod list;
+pub mod merge;
 pub mod payload;
 pub mod run;

@@ -2,8 +2,9 @@
 //! was interrupted ends as one that was not.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use reports::{Metric, Record, policy_table};
+use reports::{Metric, Record, policy_table, summary_table};
 
 use super::session::Ended;
 use super::{MatrixCell, Session, repeat};
@@ -28,11 +29,12 @@ impl Session {
             one.tell_failure(self);
             status = status.worst(one.status(self.args.expect.as_ref()));
         }
-        self.dir().finish().map_err(Failure::environment)?;
-        show(&finished, self.args.suite, details)?;
+        show(&finished, self.args.suite, details, &self.shown)?;
         outln!("\nresults: {}", self.shown.join("results.csv").display());
         let left = self.left()?.len();
-        if left > 0 && self.plan.mine().count() > 1 {
+        if left == 0 {
+            self.dir().finish().map_err(Failure::environment)?;
+        } else if self.plan.mine().count() > 1 {
             let shown = self.shown.display();
             eprintln!(
                 "drbench: {left} cells could not be measured here; when what is missing is there, \
@@ -117,7 +119,12 @@ impl Finished<'_> {
     }
 }
 
-fn show(finished: &[Finished<'_>], suite: Suite, details: bool) -> Result<(), Failure> {
+fn show(
+    finished: &[Finished<'_>],
+    suite: Suite,
+    details: bool,
+    shown: &Path,
+) -> Result<(), Failure> {
     let records: Vec<Record> =
         finished.iter().flat_map(|one| one.records.iter().cloned()).collect();
     if records.is_empty() {
@@ -135,8 +142,11 @@ fn show(finished: &[Finished<'_>], suite: Suite, details: bool) -> Result<(), Fa
             write_out(format_args!("{}", policy_table(&records, terminal::style())))?;
         }
         Suite::Policy => {
-            write_out(format_args!("{}", policy_table(&records, terminal::style())))?;
-            outln!("\nEvery cell's own table: the same command with --resume and --details.");
+            write_out(format_args!("{}", summary_table(&records, terminal::style())))?;
+            outln!(
+                "\nThe counts of every cell: drbench run --resume {} --details",
+                shown.display()
+            );
         }
         Suite::Selfcheck => checks(finished)?,
     }

@@ -1,5 +1,6 @@
 //! The plan: which cells there are, decided before anything is measured.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub struct Plan {
     pub shard: Option<Shard>,
     /// Every cell, those of other shards too.
     pub cells: Vec<MatrixCell>,
+    /// How they are measured, as far as the cells do not say it: the same in all shards.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// One kernel on one machine.
@@ -105,7 +108,7 @@ impl Plan {
             place,
         };
         let cells = places.into_iter().enumerate().map(cell).collect();
-        Ok(Self { directory, shard: args.shard, cells })
+        Ok(Self { directory, shard: args.shard, cells, settings: settings(args) })
     }
 
     /// The cells of this run.
@@ -113,6 +116,20 @@ impl Plan {
         let mine = |index: usize| self.shard.is_none_or(|shard| shard.has(index));
         self.cells.iter().enumerate().filter(move |(index, _)| mine(*index)).map(|(_, cell)| cell)
     }
+}
+
+fn settings(args: &RunArgs) -> BTreeMap<String, String> {
+    let workloads: Vec<_> = args.workload.iter().map(ToString::to_string).collect();
+    let settings = [
+        ("suite", args.suite.name().to_owned()),
+        ("workloads", workloads.join(" ")),
+        ("repeat", args.repeat.to_string()),
+        ("no-icount", args.no_icount.to_string()),
+        ("cold", args.cold.to_string()),
+        ("unprivileged", args.unprivileged.to_string()),
+        ("append", args.append.join(" ")),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn places(

@@ -160,6 +160,7 @@ impl Boots<'_> {
                         job: &self.measuring.job,
                         work: &self.work,
                         boot,
+                        progress: self.progress,
                     };
                     run.run(&mut recorder)
                 })

@@ -46,6 +46,7 @@ fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
         time_limit: Duration::from_secs(120),
         console: None,
         work: None,
+        snapshots: None,
     };
     let started = Instant::now();
     match boot.run(&emulator, &mut |_| {}) {

@@ -3,20 +3,26 @@
 mod console;
 mod error;
 mod process;
+mod qmp;
 mod receive;
+mod snapshot;
+mod warm;
 
 pub use console::Console;
 pub use error::BootError;
+pub use snapshot::KIND as SNAPSHOTS;
 
+use crate::cache::Cache;
 use crate::emulator::{Clock, Emulator, Machine, MachineFiles};
 use crate::frame::{Fatal, FrameError};
-use crate::initramfs;
-use process::{Emulator as Process, Exit};
+use crate::initramfs::{self, Errand};
+use process::{Exit, Process};
 use receive::{Ending, Receiver};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use warm::{Detour, WarmRun};
 
 /// How often the frames and the emulator are looked at. The guest notices nothing of it.
 const POLL: Duration = Duration::from_millis(5);
@@ -45,6 +51,9 @@ pub struct Boot {
     /// Where the run's own files lie while it lasts; none: the system's place for such files. What a
     /// killed process leaves behind is in there.
     pub work: Option<PathBuf>,
+    /// Where machines are kept that were saved after set-up, for later runs to go on from; none:
+    /// every run boots. Only with [`Clock::Instructions`], where that is exact, and only on QEMU.
+    pub snapshots: Option<Cache>,
 }
 
 /// A run that reached its end marker.
@@ -60,6 +69,10 @@ pub struct Outcome {
     pub kernel_command_line: String,
     /// What the kernel wrote to its console, as far as it is told.
     pub console: Console,
+    /// It went on from a machine that an earlier run saved.
+    pub warm: bool,
+    /// What did not go as it should, although the run went on; for the user.
+    pub warnings: Vec<String>,
 }
 
 /// The files of one run, and their folder, which goes when this does.
@@ -68,7 +81,9 @@ struct Files {
     console: PathBuf,
     frames: PathBuf,
     complaints: PathBuf,
-    _folder: tempfile::TempDir,
+    /// The job of a resumed machine.
+    job: Option<PathBuf>,
+    folder: tempfile::TempDir,
 }
 
 impl Boot {
@@ -89,32 +104,69 @@ impl Boot {
             let program = emulator.program().to_owned();
             return Err(BootError::WrongEmulator { program, kind: self.machine.kind });
         }
-        let files = self.prepare()?;
-        let command_line = self.command_line(emulator, &files)?;
         let started = Instant::now();
-        let mut process = Process::start(&command_line, &files.complaints)?;
+        let mut warnings = Vec::new();
+        if let (Some(cache), Emulator::Qemu(qemu), Clock::Instructions) =
+            (&self.snapshots, emulator, self.clock)
+        {
+            let mut run = WarmRun { boot: self, emulator, qemu, cache, started, warnings };
+            match run.run(on_frame) {
+                Ok(outcome) => return Ok(Outcome { warnings: run.warnings, ..outcome }),
+                Err(Detour::Failed(error)) => return Err(error),
+                Err(Detour::Unsaved(why)) => {
+                    warnings = run.warnings;
+                    warnings.push(format!("booted cold, without a snapshot: {why}"));
+                }
+            }
+        }
+        let files = self.prepare(Errand::Now(&self.job))?;
+        let command_line = self.command_line(emulator, &files)?;
+        let process = Process::start(&command_line, &files.complaints)?;
+        let outcome = self.follow(started, process, &files, command_line, on_frame)?;
+        Ok(Outcome { warnings, ..outcome })
+    }
+
+    /// Takes what a running emulator's guest sends, to its end.
+    fn follow(
+        &self,
+        started: Instant,
+        mut process: Process,
+        files: &Files,
+        command_line: Vec<OsString>,
+        on_frame: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, BootError> {
         let mut receiver = Receiver::open(&files.frames)?;
-        let stopped = self.watch(started, &mut process, &mut receiver, on_frame)?;
+        let stopped = self.watch(started, &mut process, &mut receiver, on_frame, &mut || false)?;
         let wall = started.elapsed();
         process.stop();
         let console = Console::read(&files.console);
-        match stopped {
-            Stopped::Ended => Ok(Outcome {
-                frames: receiver.data_frames(),
-                wall,
-                command_line,
-                kernel_command_line: self.machine.kernel_command_line(&self.append),
-                console,
-            }),
-            Stopped::Broken(reason) => Err(BootError::Frames(reason)),
-            Stopped::Fatal(fatal) => Err(BootError::Init { fatal, console }),
-            Stopped::TimedOut => Err(BootError::hung(self, console)),
-            Stopped::Exited(exit) => Err(BootError::exited(self, exit, &files.complaints, console)),
+        if let Some(error) = self.failure(stopped, files, console.clone()) {
+            return Err(error);
         }
+        Ok(Outcome {
+            frames: receiver.data_frames(),
+            wall,
+            command_line,
+            kernel_command_line: self.machine.kernel_command_line(&self.append),
+            console,
+            warm: false,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// What an ending other than the right one is called.
+    fn failure(&self, stopped: Stopped, files: &Files, console: Console) -> Option<BootError> {
+        Some(match stopped {
+            Stopped::Ended | Stopped::Itself => return None,
+            Stopped::Broken(reason) => BootError::Frames(reason),
+            Stopped::Fatal(fatal) => BootError::Init { fatal, console },
+            Stopped::TimedOut => BootError::hung(self, console),
+            Stopped::Exited(exit) => BootError::exited(self, exit, &files.complaints, console),
+        })
     }
 
     /// Writes what the emulator reads, and creates what it writes.
-    fn prepare(&self) -> Result<Files, BootError> {
+    fn prepare(&self, errand: Errand<'_>) -> Result<Files, BootError> {
         fs::File::open(&self.image).map_err(BootError::io("open the kernel", &self.image))?;
         let init = fs::read(&self.init).map_err(BootError::io("read the init", &self.init))?;
         let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
@@ -128,9 +180,10 @@ impl Boot {
             console: self.console.clone().unwrap_or_else(|| at("console")),
             frames: at("frames"),
             complaints: at("stderr"),
-            _folder: folder,
+            job: None,
+            folder,
         };
-        initramfs::build(&init, &self.modules, &self.job)
+        initramfs::build(&init, &self.modules, errand)
             .and_then(|archive| fs::write(&files.initramfs, archive))
             .map_err(BootError::io("write the initramfs", &files.initramfs))?;
         for file in [&files.console, &files.frames] {
@@ -165,6 +218,7 @@ impl Boot {
         emulator: &mut Process,
         receiver: &mut Receiver,
         on_frame: &mut dyn FnMut(&[u8]),
+        stopped_itself: &mut dyn FnMut() -> bool,
     ) -> Result<Stopped, BootError> {
         loop {
             // Asked before the frames are read: what was written before the exit is then seen.
@@ -175,6 +229,7 @@ impl Boot {
                 (Some(Ending::Fatal(fatal)), _) => Stopped::Fatal(fatal),
                 (Some(Ending::Broken(reason)), _) => Stopped::Broken(reason),
                 (None, Some(exit)) => Stopped::Exited(exit),
+                (None, None) if stopped_itself() => Stopped::Itself,
                 (None, None) if started.elapsed() > self.time_limit => Stopped::TimedOut,
                 (None, None) => {
                     std::thread::sleep(POLL);
@@ -193,6 +248,8 @@ impl Boot {
 /// Why the run is over.
 enum Stopped {
     Ended,
+    /// So that it can be saved.
+    Itself,
     Fatal(Fatal),
     Broken(FrameError),
     Exited(Exit),

@@ -3,6 +3,8 @@
 use super::BootError;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,7 +17,7 @@ const LEASH: [&str; 6] =
 
 /// A running emulator. Dropping it kills and reaps it.
 #[derive(Debug)]
-pub(super) struct Emulator {
+pub(super) struct Process {
     child: Child,
 }
 
@@ -43,17 +45,38 @@ impl std::fmt::Display for Exit {
     }
 }
 
-impl Emulator {
+impl Process {
     /// Starts `command_line` from this thread, which has to live as long as the emulator shall.
     /// A process group of its own keeps the terminal's Ctrl-C for us: we die, and it with us.
     pub(super) fn start(command_line: &[OsString], stderr: &Path) -> Result<Self, BootError> {
+        Self::spawn(command_line, stderr, Stdio::null(), Stdio::null())
+    }
+
+    /// The same, with a line to its standard input and output.
+    pub(super) fn start_with_line(
+        command_line: &[OsString],
+        stderr: &Path,
+    ) -> Result<(Self, UnixStream), BootError> {
+        let spawn = |source| BootError::Spawn { source };
+        let (ours, theirs) = UnixStream::pair().map_err(spawn)?;
+        let input = OwnedFd::from(theirs.try_clone().map_err(spawn)?);
+        let output = OwnedFd::from(theirs);
+        Ok((Self::spawn(command_line, stderr, input.into(), output.into())?, ours))
+    }
+
+    fn spawn(
+        command_line: &[OsString],
+        stderr: &Path,
+        input: Stdio,
+        output: Stdio,
+    ) -> Result<Self, BootError> {
         let complaints = File::create(stderr).map_err(BootError::io("create", stderr))?;
         let child = Command::new(LEASH[0])
             .args(&LEASH[1..])
             .arg(std::process::id().to_string())
             .args(command_line)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdin(input)
+            .stdout(output)
             .stderr(complaints)
             .process_group(0)
             .spawn()
@@ -73,7 +96,7 @@ impl Emulator {
     }
 }
 
-impl Drop for Emulator {
+impl Drop for Process {
     fn drop(&mut self) {
         // Both fail only if it is gone already.
         let _ = self.child.kill();

@@ -12,6 +12,7 @@ pub use cpu::CpuVendor;
 pub use find::{EmulatorVersion, FindError, Qemu};
 pub use machine::{Clock, Machine, MachineKind, NoEmulator, UnknownMachine};
 pub use qemu::MachineFiles;
+pub(crate) use qemu::option_with_path;
 
 use std::path::Path;
 

@@ -75,10 +75,15 @@ impl Machine {
     }
 }
 
-/// A chardev that writes a file. QEMU's option syntax wants commas doubled.
+/// A chardev that writes a file, after what is there already.
 fn file_chardev(id: &str, path: &Path) -> OsString {
+    option_with_path(&format!("file,id={id},append=on,path="), path)
+}
+
+/// An option that ends with a path. QEMU's option syntax wants commas doubled.
+pub(crate) fn option_with_path(option: &str, path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let mut option = format!("file,id={id},path=").into_bytes();
+    let mut option = option.as_bytes().to_vec();
     for &byte in path.as_os_str().as_bytes() {
         option.push(byte);
         if byte == b',' {
@@ -128,8 +133,8 @@ mod tests {
     #[test]
     fn the_console_is_the_first_serial_port_and_the_callers_words_come_last() {
         let line = arguments(&amd(), Clock::Wall);
-        let serial = "-chardev file,id=console,path=a,,b/console -serial chardev:console \
-                      -chardev file,id=frames,path=frames -serial chardev:frames";
+        let serial = "-chardev file,id=console,append=on,path=a,,b/console -serial chardev:console \
+                      -chardev file,id=frames,append=on,path=frames -serial chardev:frames";
         assert!(line.contains(serial), "{line}");
         assert!(line.ends_with(" random.trust_cpu=off extra=1"), "{line}");
     }

@@ -12,12 +12,15 @@
 //! }
 //! ```
 
+mod io_port;
 mod kernel_log;
+mod later;
 mod port;
 mod setup;
 
 use crate::frame::{Fatal, FatalKind, Kind, MAX_PAYLOAD_BYTES};
 use crate::initramfs;
+pub(crate) use later::JOB_FILE;
 use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{setgid, setgroups, setuid};
@@ -27,9 +30,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Whether this process is PID 1 of a kernel in the lab: the job is there.
+/// Whether this process is PID 1 of a kernel in the lab: the job is there, or will be.
 pub fn is_init() -> bool {
-    std::process::id() == 1 && Path::new(initramfs::JOB).exists()
+    let there = |path| Path::new(path).exists();
+    std::process::id() == 1 && (there(initramfs::JOB) || there(initramfs::LATER))
 }
 
 /// Why PID 1 cannot go on.
@@ -71,6 +75,9 @@ pub enum GuestError {
     /// The job's own failure, in its words.
     #[error("{0}")]
     Job(String),
+    /// The job does not come as a resumed machine gets it.
+    #[error("{0}")]
+    NoJob(String),
     /// More than fits into a frame.
     #[error("a message of {0} bytes is too long for a frame (at most {MAX_PAYLOAD_BYTES})")]
     TooLong(usize),
@@ -96,7 +103,7 @@ impl GuestError {
         match self {
             Self::Module { .. } => FatalKind::Module,
             Self::Mount { .. } | Self::File { .. } | Self::Refused(_) => FatalKind::SetUp,
-            Self::Job(_) | Self::TooLong(_) => FatalKind::Program,
+            Self::Job(_) | Self::NoJob(_) | Self::TooLong(_) => FatalKind::Program,
         }
     }
 }
@@ -116,17 +123,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Mounts what measuring needs, opens the line and loads the modules in their order.
+    /// Mounts what measuring needs, opens the line, loads the modules in their order, prepares, and
+    /// takes the job. Where that comes later, the machine is saved between the two.
     ///
     /// # Errors
     /// What the kernel refused. It has not been told to the host yet: see [`fail`], or use [`run`].
-    pub fn start() -> Result<Self, GuestError> {
+    pub fn start<P>(
+        prepare: impl FnOnce() -> Result<P, GuestError>,
+    ) -> Result<(Self, P), GuestError> {
         setup::mount_all()?;
         let port = Port::open()?;
-        let job_path = Path::new(initramfs::JOB);
-        let job = std::fs::read(job_path).map_err(GuestError::file("read", job_path))?;
         setup::load_modules(Path::new(initramfs::MODULES))?;
-        Ok(Self { job, port })
+        let prepared = prepare()?;
+        let job_path = Path::new(initramfs::JOB);
+        let job = if job_path.exists() {
+            std::fs::read(job_path).map_err(GuestError::file("read", job_path))?
+        } else {
+            later::stop_and_take_job()?
+        };
+        Ok((Self { job, port }, prepared))
     }
 
     /// What the host wants done.
@@ -177,9 +192,18 @@ impl Session {
 /// All of PID 1's life: sets up, does `body`, ends the run. A failure, or a panic in any thread, is
 /// told to the host and powers the machine off.
 pub fn run(body: impl FnOnce(&mut Session) -> Result<(), GuestError>) -> ! {
+    run_prepared(|| Ok(()), |session, ()| body(session))
+}
+
+/// The same with work in `prepare` that is the same for every job: a machine that is saved for later
+/// runs is saved after it, so that they need not repeat it.
+pub fn run_prepared<P>(
+    prepare: impl FnOnce() -> Result<P, GuestError>,
+    body: impl FnOnce(&mut Session, P) -> Result<(), GuestError>,
+) -> ! {
     std::panic::set_hook(Box::new(|panic| fail(&GuestError::job(panic))));
-    let outcome = Session::start().and_then(|mut session| {
-        body(&mut session)?;
+    let outcome = Session::start(prepare).and_then(|(mut session, prepared)| {
+        body(&mut session, prepared)?;
         Ok(session)
     });
     match outcome {

@@ -64,6 +64,7 @@ pub fn boot(job: &str) -> Boot {
         time_limit: PATIENCE,
         console: None,
         work: None,
+        snapshots: None,
     }
 }
 

@@ -1,0 +1,220 @@
+//! Saved machines: one entry of the cache each, whole or not used.
+//!
+//! ```text
+//! memory         the guest's memory, a sparse file that later runs map privately
+//! devices        the state of everything else, as QEMU's migration writes it
+//! console        what the kernel had written until then
+//! manifest.json  lengths and checksums of the three
+//! ```
+
+use super::Boot;
+use crate::cache::{Cache, CacheError, Digest};
+use crate::emulator::Emulator;
+use nix::unistd::{Whence, lseek64};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The cache's kind of entry. Another number: older entries are not looked at.
+pub const KIND: &str = "snapshots-1";
+
+const MANIFEST: &str = "manifest.json";
+const FILES: [&str; 3] = ["memory", "devices", "console"];
+
+/// A saved machine, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    folder: PathBuf,
+}
+
+/// Why an entry of the cache is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Damage {
+    /// It cannot be read.
+    #[error("{name} cannot be read: {source}")]
+    Unreadable { name: &'static str, source: io::Error },
+    /// It is not what was written.
+    #[error("{name} is not as it was written")]
+    Changed { name: &'static str },
+}
+
+/// What a file was when it was written.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sum {
+    bytes: u64,
+    crc32: u32,
+}
+
+type Manifest = BTreeMap<String, Sum>;
+
+impl Snapshot {
+    /// The one that is being made in `folder`.
+    pub(super) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn memory(&self) -> PathBuf {
+        self.folder.join(FILES[0])
+    }
+
+    pub(super) fn devices(&self) -> PathBuf {
+        self.folder.join(FILES[1])
+    }
+
+    pub(super) fn console(&self) -> PathBuf {
+        self.folder.join(FILES[2])
+    }
+
+    /// Writes down what the files are, now that they are finished.
+    pub(super) fn seal(&self) -> Result<(), CacheError> {
+        let mut manifest = Manifest::new();
+        for name in FILES {
+            let path = self.folder.join(name);
+            let sum = sum(&path).map_err(CacheError::io("read", &path))?;
+            manifest.insert(name.to_owned(), sum);
+        }
+        let text = serde_json::to_vec(&manifest).expect("names and numbers are JSON");
+        Cache::write(&self.folder.join(MANIFEST), &text)
+    }
+
+    /// Whether the files are what was written.
+    pub(super) fn check(&self) -> Result<(), Damage> {
+        let unreadable = |name| move |source| Damage::Unreadable { name, source };
+        let text = fs::read(self.folder.join(MANIFEST)).map_err(unreadable(MANIFEST))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(io::Error::from).map_err(unreadable(MANIFEST))?;
+        for name in FILES {
+            let found = sum(&self.folder.join(name)).map_err(unreadable(name))?;
+            if manifest.get(name) != Some(&found) {
+                return Err(Damage::Changed { name });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Length and checksum. A hole in a file counts by its position, not byte by byte: most of a
+/// machine's memory was never touched.
+fn sum(path: &Path) -> io::Result<Sum> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        let Some(data) = seek(&file, at, Whence::SeekData)? else { break };
+        let end = seek(&file, data, Whence::SeekHole)?.unwrap_or(bytes);
+        at = data;
+        while at < end {
+            let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            file.read_exact_at(&mut buffer[..wanted], at)?;
+            // Zeros that were written and zeros that were not are the same: a copy may have either.
+            for (index, page) in (0..).zip(buffer[..wanted].chunks(PAGE_BYTES)) {
+                if page.iter().any(|byte| *byte != 0) {
+                    hasher.update(&(at + index * PAGE_BYTES as u64).to_le_bytes());
+                    hasher.update(page);
+                }
+            }
+            at += wanted as u64;
+        }
+    }
+    Ok(Sum { bytes, crc32: hasher.finalize() })
+}
+
+/// What holes are made of.
+const PAGE_BYTES: usize = 4096;
+
+/// Where data or a hole begins, from `at` on.
+fn seek(file: &File, at: u64, what: Whence) -> io::Result<Option<u64>> {
+    let at = i64::try_from(at).map_err(io::Error::other)?;
+    match lseek64(file, at, what) {
+        Ok(found) => Ok(u64::try_from(found).ok()),
+        Err(nix::errno::Errno::ENXIO) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What a saved machine depends on. Two boots with the same key stop in the same state.
+pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
+    let mut text = format!("{KIND}\n{:?}\n{:?}\n", boot.machine, boot.clock);
+    let mut add = |name: &str, value: &dyn std::fmt::Display| {
+        writeln!(text, "{name} {value}").expect("a string takes everything");
+    };
+    add("words", &boot.machine.kernel_command_line(&boot.append));
+    add("kernel", &Digest::of_file(&boot.image)?);
+    add("init", &Digest::of_file(&boot.init)?);
+    for (name, bytes) in &boot.modules {
+        add(name, &Digest::of(bytes));
+    }
+    add("emulator", &emulator.version_line());
+    // Of one version there can be several builds.
+    let program = emulator.program();
+    let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
+    let stamp = fs::metadata(&program).map(|at| (at.len(), at.mtime(), at.mtime_nsec())).ok();
+    add("program", &format!("{program:?} {stamp:?}"));
+    Ok(Digest::of(text.as_bytes()))
+}
+
+/// The log that the machine had written, for the run that goes on from it.
+pub(super) fn copy_console(snapshot: &Snapshot, to: &Path) -> io::Result<()> {
+    let mut log = Vec::new();
+    File::open(snapshot.console())?.read_to_end(&mut log)?;
+    fs::write(to, log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Damage, FILES, Snapshot};
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::FileExt;
+
+    fn sealed() -> (tempfile::TempDir, Snapshot) {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshot = Snapshot::at(folder.path());
+        for name in FILES {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            file.set_len(1 << 20).unwrap();
+            file.write_all_at(b"state", 300_000).unwrap();
+        }
+        snapshot.seal().unwrap();
+        snapshot.check().unwrap();
+        (folder, snapshot)
+    }
+
+    #[test]
+    fn every_kind_of_damage_is_found() {
+        for name in FILES {
+            let (folder, snapshot) = sealed();
+            let file = OpenOptions::new().write(true).open(folder.path().join(name)).unwrap();
+            // In a hole, in data, at the end.
+            for (at, good) in [(9000, 0), (300_000, b's')] {
+                file.write_all_at(&[0xff], at).unwrap();
+                let found = snapshot.check().unwrap_err();
+                assert!(matches!(found, Damage::Changed { name: n } if n == name), "{found}");
+                file.write_all_at(&[good], at).unwrap();
+                snapshot.check().unwrap();
+            }
+            file.set_len((1 << 20) - 1).unwrap();
+            assert!(matches!(snapshot.check(), Err(Damage::Changed { .. })));
+            fs::remove_file(folder.path().join(name)).unwrap();
+            assert!(matches!(snapshot.check(), Err(Damage::Unreadable { .. })));
+        }
+    }
+
+    #[test]
+    fn a_copy_that_filled_the_holes_is_as_good() {
+        let (folder, snapshot) = sealed();
+        let path = folder.path().join(FILES[0]);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        snapshot.check().unwrap();
+    }
+}

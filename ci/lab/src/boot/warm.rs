@@ -1,0 +1,280 @@
+//! Runs that begin where an earlier boot was saved: after set-up, before the job is known.
+//!
+//! The machine's memory is a file that the boot to the stop shares and every later run maps
+//! privately, so neither saving nor resuming copies it. The first run of a key also goes on from
+//! what it saved: every run takes the same way and gives the same figures.
+
+use super::process::Process;
+use super::qmp::Qmp;
+use super::receive::Receiver;
+use super::snapshot::{self, Snapshot};
+use super::{Boot, BootError, Console, Files, Outcome, Stopped};
+use crate::cache::{Cache, CacheError};
+use crate::emulator::{Emulator, MachineFiles, Qemu, option_with_path};
+use crate::fault::{Blame, Blamed};
+use crate::guest::JOB_FILE;
+use crate::initramfs::Errand;
+use nix::sys::statvfs::statvfs;
+use serde_json::json;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Free space that a disk must have besides a machine's memory: a full one would kill the emulator.
+const SPARE_BYTES: u64 = 64 << 20;
+
+/// QEMU's event when the guest has stopped itself.
+const STOPPED_ITSELF: &str = "GUEST_PANICKED";
+
+/// Why a run could not go through a snapshot.
+pub(super) enum Detour {
+    /// The kernel failed on the way there: that is the run's result.
+    Failed(BootError),
+    /// Something else; a cold boot may do.
+    Unsaved(String),
+}
+
+impl From<BootError> for Detour {
+    fn from(error: BootError) -> Self {
+        match (&error, error.blame()) {
+            // The guest's own words, or its end, would be the same in a cold boot.
+            (BootError::Init { .. } | BootError::InitDied { .. }, _) | (_, Blame::Kernel) => {
+                Self::Failed(error)
+            }
+            _ => Self::Unsaved(error.to_string()),
+        }
+    }
+}
+
+impl From<CacheError> for Detour {
+    fn from(error: CacheError) -> Self {
+        Self::Unsaved(error.to_string())
+    }
+}
+
+/// One run of a boot with snapshots.
+pub(super) struct WarmRun<'a> {
+    pub(super) boot: &'a Boot,
+    pub(super) emulator: &'a Emulator,
+    pub(super) qemu: &'a Qemu,
+    pub(super) cache: &'a Cache,
+    pub(super) started: Instant,
+    /// What the user should know, although the run went on.
+    pub(super) warnings: Vec<String>,
+}
+
+impl WarmRun<'_> {
+    /// Finds or makes the snapshot, and does the job in a machine resumed from it.
+    pub(super) fn run(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, Detour> {
+        let (snapshot, warm) = self.snapshot()?;
+        let mut outcome = self.resume(&snapshot, on_frame)?;
+        outcome.warm = warm;
+        Ok(outcome)
+    }
+
+    /// A checked snapshot, and whether it was there already.
+    fn snapshot(&mut self) -> Result<(Snapshot, bool), Detour> {
+        let key = snapshot::key(self.boot, self.emulator)
+            .map_err(|error| Detour::Unsaved(format!("cannot name the snapshot: {error}")))?;
+        if let Some(snapshot) = self.existing(&key) {
+            return Ok((snapshot, true));
+        }
+        // Who comes second waits and finds it: two boots at once would take as long.
+        self.cache.dir(snapshot::KIND)?;
+        let _lock = self.cache.lock(&format!("{}/{key}", snapshot::KIND))?;
+        if let Some(snapshot) = self.existing(&key) {
+            return Ok((snapshot, true));
+        }
+        let folder = self.cache.entry_or_fill(snapshot::KIND, &key, |folder| self.save(folder))?;
+        Ok((Snapshot::at(&folder), false))
+    }
+
+    /// The entry of this key, if it is there and whole. A damaged one is removed, with a warning.
+    fn existing(&mut self, key: &crate::cache::Digest) -> Option<Snapshot> {
+        let snapshot = Snapshot::at(&self.cache.entry(snapshot::KIND, key)?);
+        match snapshot.check() {
+            Ok(()) => Some(snapshot),
+            Err(damage) => {
+                self.discard(&snapshot, &damage.to_string());
+                None
+            }
+        }
+    }
+
+    fn discard(&mut self, snapshot: &Snapshot, why: &str) {
+        let folder = snapshot.folder();
+        let mut warning = format!("the snapshot {} is not used: {why}", folder.display());
+        // Moved away first: another process finds it whole or not at all.
+        let gone = folder.with_extension(format!("damaged-{}", std::process::id()));
+        let removed = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(&gone));
+        if let Err(error) = removed {
+            warning += &format!("; it cannot be removed either: {error}");
+        }
+        self.warnings.push(warning);
+    }
+
+    /// Boots to the stop and saves the machine in `folder`.
+    fn save(&self, folder: &Path) -> Result<(), Detour> {
+        self.room(folder)?;
+        let snapshot = Snapshot::at(folder);
+        let files = self.boot.prepare(Errand::Later)?;
+        let command_line = self.command_line(&files, &snapshot, Stage::Save);
+        let (mut process, line) = Process::start_with_line(&command_line, &files.complaints)?;
+        let mut receiver = Receiver::open(&files.frames)?;
+        let mut qmp = match Qmp::open(line) {
+            Ok(qmp) => qmp,
+            Err(error) => return Err(self.ended(&mut process, &files, error.to_string())),
+        };
+        let stopped = self.boot.watch(
+            self.started,
+            &mut process,
+            &mut receiver,
+            &mut |_| (),
+            // A broken line shows as the emulator's end.
+            &mut || matches!(qmp.event(), Ok(Some(event)) if event == STOPPED_ITSELF),
+        )?;
+        if !matches!(stopped, Stopped::Itself) {
+            process.stop();
+            let console = Console::read(&files.console);
+            return match self.boot.failure(stopped, &files, console) {
+                Some(error) => Err(error.into()),
+                None => Err(Detour::Unsaved("the guest ended before it got its job".to_owned())),
+            };
+        }
+        let devices = utf8(&snapshot.devices())?;
+        qmp.migrate("migrate", &devices).map_err(|error| Detour::Unsaved(error.to_string()))?;
+        process.stop();
+        fs::copy(&files.console, snapshot.console())
+            .map_err(BootError::io("keep the console's log as", &snapshot.console()))?;
+        snapshot.seal()?;
+        Ok(())
+    }
+
+    /// Does the job in a machine resumed from `snapshot`.
+    fn resume(
+        &mut self,
+        snapshot: &Snapshot,
+        on_frame: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, Detour> {
+        let files = self.boot.prepare_resumed()?;
+        snapshot::copy_console(snapshot, &files.console)
+            .map_err(BootError::io("write", &files.console))?;
+        let command_line = self.command_line(&files, snapshot, Stage::Resume);
+        let (mut process, line) = Process::start_with_line(&command_line, &files.complaints)?;
+        let devices = utf8(&snapshot.devices())?;
+        let running = Qmp::open(line).and_then(|mut qmp| {
+            qmp.migrate("migrate-incoming", &devices)?;
+            qmp.command("cont", &json!({}))?;
+            Ok(qmp)
+        });
+        // Kept until the end: QEMU need not notice that nobody listens.
+        let _qmp = match running {
+            Ok(qmp) => qmp,
+            Err(error) => {
+                let detour = self.ended(&mut process, &files, error.to_string());
+                self.discard(snapshot, "the emulator does not resume it");
+                return Err(detour);
+            }
+        };
+        let outcome = self.boot.follow(self.started, process, &files, command_line, on_frame)?;
+        Ok(outcome)
+    }
+
+    /// Why the emulator does not talk: its own words, where it has ended with some.
+    fn ended(&self, process: &mut Process, files: &Files, otherwise: String) -> Detour {
+        match process.exited() {
+            Ok(Some(exit)) => {
+                let console = Console::default();
+                Detour::Unsaved(
+                    BootError::exited(self.boot, exit, &files.complaints, console).to_string(),
+                )
+            }
+            _ => Detour::Unsaved(otherwise),
+        }
+    }
+
+    fn room(&self, folder: &Path) -> Result<(), Detour> {
+        let needed = (u64::from(self.boot.machine.memory_mib) << 20) + SPARE_BYTES;
+        let disk = statvfs(folder).map_err(|errno| {
+            CacheError::io("ask for free space at", folder)(io::Error::from(errno))
+        })?;
+        let free = disk.blocks_available() * disk.fragment_size();
+        if free < needed {
+            let folder = self.cache.root().display();
+            return Err(Detour::Unsaved(format!(
+                "the disk of {folder} has {} MiB left, and {} MiB are needed",
+                free >> 20,
+                needed >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// The machine's command line, and what makes its memory a file and lets us talk to it.
+    fn command_line(&self, files: &Files, snapshot: &Snapshot, stage: Stage) -> Vec<OsString> {
+        let boot = self.boot;
+        let machine_files = MachineFiles {
+            kernel: &boot.image,
+            initramfs: &files.initramfs,
+            console: &files.console,
+            frames: &files.frames,
+        };
+        let mut words = self.qemu.command_line();
+        words.extend(boot.machine.qemu_arguments(boot.clock, machine_files, &boot.append));
+        words.extend(LINE.iter().map(OsString::from));
+        let sharing = match stage {
+            Stage::Save => "share=on",
+            // Opened for reading only: no run can change what others begin with.
+            Stage::Resume => "share=off,readonly=on,rom=off",
+        };
+        let size = boot.machine.memory_mib;
+        let memory = format!("memory-backend-file,id=memory,size={size}M,{sharing},mem-path=");
+        words.extend(["-object".into(), option_with_path(&memory, &snapshot.memory())]);
+        if let (Stage::Resume, Some(job)) = (stage, &files.job) {
+            let option = format!("name={JOB_FILE},file=");
+            words.extend(["-fw_cfg".into(), option_with_path(&option, job)]);
+            words.extend(["-S", "-incoming", "defer"].map(OsString::from));
+        }
+        words
+    }
+}
+
+/// Which of the two emulators of a run.
+#[derive(Clone, Copy)]
+enum Stage {
+    Save,
+    Resume,
+}
+
+/// The device with which the guest stops itself, and the line to the emulator.
+const LINE: &[&str] = &[
+    "-device",
+    "pvpanic",
+    "-action",
+    "panic=pause",
+    "-machine",
+    "memory-backend=memory",
+    "-chardev",
+    "stdio,id=qmp,signal=off",
+    "-mon",
+    "chardev=qmp,mode=control",
+];
+
+/// QEMU is told file names in JSON.
+fn utf8(path: &Path) -> Result<String, Detour> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Detour::Unsaved(format!("the name {path:?} is not UTF-8")))
+}
+
+impl Boot {
+    /// What a resumed machine's emulator reads and writes.
+    fn prepare_resumed(&self) -> Result<Files, BootError> {
+        let mut files = self.prepare(Errand::Later)?;
+        let job: PathBuf = files.folder.path().join("job");
+        fs::write(&job, &self.job).map_err(BootError::io("write", &job))?;
+        files.job = Some(job);
+        Ok(files)
+    }
+}
