@@ -38,6 +38,10 @@ pub enum Command {
     Payload(PayloadArgs),
     /// Compare two runs: what changed, what is missing
     Compare(CompareArgs),
+    /// Sum up runs: a line per kernel, variant and vendor
+    Summary(SummaryArgs),
+    /// Draw what one DR exit costs, by kernel version
+    Chart(ChartArgs),
 }
 
 /// `drbench env`
@@ -148,4 +152,23 @@ pub struct CompareArgs {
     pub before: PathBuf,
     /// The run to judge
     pub after: PathBuf,
+}
+
+/// `drbench summary`
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    /// Run directories, or their results.csv
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+}
+
+/// `drbench chart`
+#[derive(Debug, Args)]
+pub struct ChartArgs {
+    /// Run directories, or their results.csv
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Where the picture goes. A picture that is there is replaced
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: PathBuf,
 }

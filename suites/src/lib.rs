@@ -58,5 +58,7 @@ fn try_main(command: &Command) -> Result<Status, Failure> {
         Command::Run(args) => commands::run::run(args),
         Command::Payload(args) => commands::payload::payload(args),
         Command::Compare(args) => commands::compare::compare(args),
+        Command::Summary(args) => commands::summary::summary(args),
+        Command::Chart(args) => commands::chart::chart(args),
     }
 }
