@@ -45,6 +45,10 @@ pub enum Command {
     Merge(MergeArgs),
     /// Show what is kept between runs, or remove some of it
     Cache(CacheArgs),
+    /// Sum up runs: a line per kernel, variant and vendor
+    Summary(SummaryArgs),
+    /// Draw what one DR exit costs, by kernel version
+    Chart(ChartArgs),
 }
 
 /// `drbench env`
@@ -251,4 +255,23 @@ pub struct MergeArgs {
     /// The run directories of all shards, in any order
     #[arg(required = true)]
     pub shards: Vec<PathBuf>,
+}
+
+/// `drbench summary`
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    /// Run directories, or their results.csv
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+}
+
+/// `drbench chart`
+#[derive(Debug, Args)]
+pub struct ChartArgs {
+    /// Run directories, or their results.csv
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Where the picture goes. A picture that is there is replaced
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: PathBuf,
 }

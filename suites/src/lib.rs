@@ -62,5 +62,7 @@ fn try_main(command: &Command) -> Result<Status, Failure> {
         Command::Compare(args) => commands::compare::compare(args),
         Command::Merge(args) => commands::merge::merge(args),
         Command::Cache(args) => commands::cache::cache(args),
+        Command::Summary(args) => commands::summary::summary(args),
+        Command::Chart(args) => commands::chart::chart(args),
     }
 }

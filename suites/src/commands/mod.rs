@@ -1,9 +1,11 @@
 //! One file per command.
 
 pub mod cache;
+pub mod chart;
 pub mod compare;
 pub mod env;
 pub mod list;
 pub mod merge;
 pub mod payload;
 pub mod run;
+pub mod summary;

@@ -59,3 +59,10 @@ pub fn failed(rows: &[Record]) -> Vec<&Record> {
 pub fn place(directory: &tempfile::TempDir, name: &str) -> PathBuf {
     directory.path().join(name)
 }
+
+/// The kernel that all tests boot, made ready.
+pub fn prepared() -> drbench_lab::kernel::Kernel {
+    let cache =
+        drbench_lab::cache::Cache::default_dir().and_then(drbench_lab::cache::Cache::open).unwrap();
+    drbench_lab::kernel::prepare(&KERNEL.parse().unwrap(), &cache, &|_| {}).unwrap()
+}

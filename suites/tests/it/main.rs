@@ -3,4 +3,5 @@
 mod common;
 mod failures;
 mod lab_policy;
+mod matrix;
 mod native;
