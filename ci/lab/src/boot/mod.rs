@@ -1,10 +1,12 @@
 //! Booting a kernel with our binary as PID 1, and taking what it sends.
 
+mod bochs;
 mod console;
 mod error;
 mod process;
 mod receive;
 
+pub use bochs::MemoryError;
 pub use console::Console;
 pub use error::BootError;
 
@@ -65,7 +67,7 @@ struct Files {
     console: PathBuf,
     frames: PathBuf,
     complaints: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Boot {
@@ -124,7 +126,7 @@ impl Boot {
             console: self.console.clone().unwrap_or_else(|| at("console")),
             frames: at("frames"),
             complaints: at("stderr"),
-            _folder: folder,
+            folder,
         };
         initramfs::build(&init, &self.modules, &self.job)
             .and_then(|archive| fs::write(&files.initramfs, archive))
@@ -136,7 +138,7 @@ impl Boot {
     }
 
     fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
-        let files = MachineFiles {
+        let machine_files = MachineFiles {
             kernel: &self.image,
             initramfs: &files.initramfs,
             console: &files.console,
@@ -145,13 +147,10 @@ impl Boot {
         match emulator {
             Emulator::Qemu(qemu) => {
                 let mut words = qemu.command_line();
-                words.extend(self.machine.qemu_arguments(self.clock, files, &self.append));
+                words.extend(self.machine.qemu_arguments(self.clock, machine_files, &self.append));
                 Ok(words)
             }
-            Emulator::Bochs(_) => Err(BootError::WrongEmulator {
-                program: emulator.program().to_owned(),
-                kind: self.machine.kind,
-            }),
+            Emulator::Bochs(program) => bochs::prepare(self, program, files),
         }
     }
 

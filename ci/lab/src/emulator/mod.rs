@@ -88,7 +88,12 @@ impl Emulator {
                 words.extend(machine.qemu_arguments(clock, files, append));
                 words
             }
-            Self::Bochs(bochs) => bochs.command_line(Path::new("bochsrc")),
+            Self::Bochs(bochs) => {
+                // What it would not find is told when it is started.
+                let mut words = bochs.command_line(machine, clock).unwrap_or_default();
+                words.extend(["romimage: file=rom", "optramimage1: file=memory"].map(Into::into));
+                words
+            }
         };
         words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
