@@ -28,6 +28,9 @@ const BOCHS: Sought = Sought {
 /// How it introduces itself.
 const BANNER: &str = "Bochs x86 Emulator ";
 
+/// How the version of one with our patch ends.
+const PATCHED: &str = "+drbench";
+
 /// Instructions per second of emulated time, which is also the frequency of the time-stamp counter:
 /// the fewer timer ticks fall into a boot, the faster it is, and the longer every delay loop takes.
 pub(super) const INSTRUCTIONS_PER_SECOND: u64 = 200_000_000;
@@ -78,6 +81,11 @@ impl Bochs {
     /// The line of its banner, for the record.
     pub fn version_line(&self) -> &str {
         &self.found.version_line
+    }
+
+    /// Whether it has our patch for time stamps (ci/lab/bochs).
+    pub fn counts_instructions(&self) -> bool {
+        self.version_line().ends_with(PATCHED)
     }
 
     /// Program and arguments of a machine, except those about what is in its memory. It has to run in

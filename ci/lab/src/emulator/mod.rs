@@ -60,6 +60,15 @@ impl Emulator {
         }
     }
 
+    /// Whether time stamps can count every instruction. A Bochs that `ci/setup` did not build counts
+    /// them in groups.
+    pub fn counts_instructions(&self) -> bool {
+        match self {
+            Self::Qemu(_) => true,
+            Self::Bochs(bochs) => bochs.counts_instructions(),
+        }
+    }
+
     /// Whether it can be this machine.
     pub fn runs(&self, kind: MachineKind) -> bool {
         match self {

@@ -154,7 +154,7 @@ impl<'a> Loaded<'a> {
     }
 }
 
-/// The page that tells the kernel everything (include/xen/interface/hvm/start_info.h).
+/// The page that tells the kernel everything (`include/xen/interface/hvm/start_info.h`).
 fn start_info_page(
     address: u64,
     (module, module_size): (u64, u64),
