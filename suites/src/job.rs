@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bench_vmm::Host;
-use drbench_lab::emulator::{Clock as LabClock, Machine, MachineKind};
+use drbench_lab::emulator::{Clock as LabClock, Emulator, Machine, MachineKind};
 use guest_payloads::{CpuVendor, Payload};
 
 use crate::cli::{RunArgs, Suite};
@@ -28,12 +28,16 @@ pub struct Measuring {
 
 impl Measuring {
     /// For a machine of the lab; none: this host.
-    pub fn of(args: &RunArgs, machine: Option<&Machine>) -> Result<Self, Failure> {
+    pub fn of(args: &RunArgs, machine: Option<(&Machine, &Emulator)>) -> Result<Self, Failure> {
         let (cpu, clock, effort) = match machine {
             None => (host_vendor(), Clock::Hardware, Effort::HARDWARE),
-            Some(machine) => {
+            Some((machine, emulator)) => {
                 let (clock, effort) = match (machine.kind, lab::clock(machine, args)) {
                     (MachineKind::QemuKvm, _) => (Clock::Hardware, Effort::HARDWARE),
+                    // A Bochs without our patch: exact, but its time stamps are not.
+                    (MachineKind::Bochs, _) if !emulator.counts_instructions() => {
+                        (Clock::EmulatorTime, Effort::REPEATABLE)
+                    }
                     (_, LabClock::Wall) => (Clock::EmulatorTime, Effort::DISTURBED),
                     (_, LabClock::Instructions) => (Clock::Instructions, Effort::REPEATABLE),
                 };

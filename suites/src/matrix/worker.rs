@@ -84,11 +84,12 @@ impl Worker<'_> {
     ) -> Result<(), Failure> {
         let args = &self.session.args;
         let machine = cell.place.machine()?;
-        let measuring = Measuring::of(args, machine.as_ref())?;
+        let emulator =
+            machine.as_ref().map(|machine| self.emulators.get(machine.kind)).transpose()?;
+        let measuring = Measuring::of(args, machine.as_ref().zip(emulator))?;
         progress.expect(measuring.steps() * args.repeat.get() as usize);
-        let (about, lab, missing) = match (&cell.place, machine) {
-            (Place::Lab { kernel: name, .. }, Some(machine)) => {
-                let emulator = self.emulators.get(machine.kind)?;
+        let (about, lab, missing) = match (&cell.place, machine.zip(emulator)) {
+            (Place::Lab { kernel: name, .. }, Some((machine, emulator))) => {
                 match self.kernels.get(name, progress) {
                     Ok(kernel) => {
                         let about = lab::about(args, name, &kernel, &machine, emulator, &measuring);

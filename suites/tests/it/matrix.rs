@@ -143,7 +143,16 @@ fn a_kernel_that_is_not_there_is_failed_rows_until_it_is() {
         told(&command.output().unwrap())
     };
     let (status, said) = from(&[
-        "run", "--kernel", &name, "--cpu", "amd", "--workload", "dr7", "--expect", "lazy", "--out",
+        "run",
+        "--kernel",
+        &name,
+        "--cpu",
+        "amd",
+        "--workload",
+        "dr7",
+        "--expect",
+        "lazy",
+        "--out",
         "out",
     ]);
     assert_eq!(status, Some(128), "{said}");
@@ -179,7 +188,9 @@ fn a_dry_run_lists_the_cells_and_touches_nothing() {
 fn a_run_is_resumed_by_its_own_words_only() {
     let directory = tempfile::tempdir().unwrap();
     let resume = |more: &[&str]| {
-        told(&drbench().args(["run", "--resume"]).arg(directory.path()).args(more).output().unwrap())
+        told(
+            &drbench().args(["run", "--resume"]).arg(directory.path()).args(more).output().unwrap(),
+        )
     };
     for more in [["--kernel", KERNEL], ["--expect", "lazy"], ["--repeat", "2"]] {
         let (status, said) = resume(&more);

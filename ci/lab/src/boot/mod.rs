@@ -1,5 +1,6 @@
 //! Booting a kernel with our binary as PID 1, and taking what it sends.
 
+mod bochs;
 mod console;
 mod error;
 mod process;
@@ -8,6 +9,7 @@ mod receive;
 mod snapshot;
 mod warm;
 
+pub use bochs::MemoryError;
 pub use console::Console;
 pub use error::BootError;
 pub use snapshot::KIND as SNAPSHOTS;
@@ -193,7 +195,7 @@ impl Boot {
     }
 
     fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
-        let files = MachineFiles {
+        let machine_files = MachineFiles {
             kernel: &self.image,
             initramfs: &files.initramfs,
             console: &files.console,
@@ -202,13 +204,10 @@ impl Boot {
         match emulator {
             Emulator::Qemu(qemu) => {
                 let mut words = qemu.command_line();
-                words.extend(self.machine.qemu_arguments(self.clock, files, &self.append));
+                words.extend(self.machine.qemu_arguments(self.clock, machine_files, &self.append));
                 Ok(words)
             }
-            Emulator::Bochs(_) => Err(BootError::WrongEmulator {
-                program: emulator.program().to_owned(),
-                kind: self.machine.kind,
-            }),
+            Emulator::Bochs(program) => bochs::prepare(self, program, files),
         }
     }
 
