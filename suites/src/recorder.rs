@@ -87,7 +87,14 @@ impl<'a> Recorder<'a> {
     /// Takes a message.
     pub fn take(&mut self, message: Message) -> Result<(), Failure> {
         match message {
-            Message::Target(target) => self.introduce(*target),
+            Message::Target(target) => {
+                for missing in
+                    [&target.statistics, &target.trace].into_iter().filter_map(|a| a.missing())
+                {
+                    self.progress.warn(&format!("not available here: {missing}"));
+                }
+                self.introduce(*target)
+            }
             Message::Measured(measured) => {
                 self.progress.step();
                 if let Some(error) = &measured.error {
@@ -155,9 +162,6 @@ impl<'a> Recorder<'a> {
         };
         if let Some(dir) = &mut self.dir {
             dir.add_environment(environment).map_err(Failure::environment)?;
-        }
-        for missing in [&target.statistics, &target.trace].into_iter().filter_map(|a| a.missing()) {
-            self.progress.warn(&format!("not available here: {missing}"));
         }
         self.on = Some(on.clone());
         let context = Context {
