@@ -1,9 +1,10 @@
 //! What was measured, on disk and on the terminal.
 //!
 //! One row per metric ([`Record`]), kept in a run directory ([`store`]), read back strictly
-//! ([`read`](mod@read)), held against another run ([`compare`](mod@compare)) and shown
-//! ([`table`]). Nothing here knows what is measured, or how: vendors, policies and exit kinds are
-//! words in columns.
+//! ([`read`](mod@read)), put together from shards ([`merge`](mod@merge)), held against another run
+//! ([`compare`](mod@compare)) and shown ([`table`], [`chart`]). Nothing here knows what is measured,
+//! or how: vendors, policies and exit kinds are words in columns. (The summary alone knows the
+//! policy suite's cells by name.)
 
 pub mod chart;
 pub mod compare;
