@@ -257,7 +257,9 @@ fn unpack_package(package: &Path, place: &Path, wanted: impl Fn(&Path) -> bool) 
             let mut entry = entry?;
             let path: PathBuf =
                 entry.path()?.components().skip_while(|c| c.as_os_str() == ".").collect();
-            if wanted(&path) && path.parent().is_some() {
+            // The merged directories are links here.
+            let merged = MERGED.iter().any(|name| path == Path::new(name));
+            if wanted(&path) && path.parent().is_some() && !merged {
                 entry.unpack_in(place)?;
             }
         }

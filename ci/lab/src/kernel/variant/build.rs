@@ -196,6 +196,13 @@ impl Site {
             let (change, kernel) = (what.change.clone(), what.kernel.to_owned());
             return Err(VariantError::DoesNotCompile { change, kernel, words });
         }
+        // Debug data is most of a module, and an emulated machine has to read it all.
+        let files = format!("{}/*.ko", inside(KVM));
+        let stripped = chamber.run("/", &["sh", "-c", &format!("strip -g {files}")])?;
+        if !stripped.status.success() {
+            let words = String::from_utf8_lossy(&stripped.stderr).trim().to_owned();
+            return Err(VariantError::NoNamespace(words));
+        }
         for (_, path) in built {
             let target = place.join(path.file_name().unwrap_or_default());
             fs::copy(&path, &target).map_err(VariantError::io("copy", &path))?;

@@ -47,6 +47,8 @@ impl Chamber {
         command.arg("--").args(words).stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
         for (name, value) in [
+            // spatch asks for it.
+            ("HOME", "/tmp"),
             ("KBUILD_BUILD_TIMESTAMP", "2026-01-01"),
             ("KBUILD_BUILD_USER", "drbench"),
             ("KBUILD_BUILD_HOST", "drbench"),
