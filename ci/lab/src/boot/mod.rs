@@ -6,6 +6,7 @@ mod process;
 mod qmp;
 mod receive;
 mod snapshot;
+mod stage;
 mod warm;
 
 pub use console::Console;
@@ -13,11 +14,12 @@ pub use error::BootError;
 pub use snapshot::KIND as SNAPSHOTS;
 
 use crate::cache::Cache;
-use crate::emulator::{Clock, Emulator, Machine, MachineFiles};
+use crate::emulator::{Clock, Emulator, Machine};
 use crate::frame::{Fatal, FrameError};
 use crate::initramfs::{self, Errand};
 use process::{Exit, Process};
 use receive::{Ending, Receiver};
+use stage::Stage;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,9 +80,9 @@ struct Files {
     console: PathBuf,
     frames: PathBuf,
     complaints: PathBuf,
-    /// The job of a resumed machine.
-    job: Option<PathBuf>,
-    folder: tempfile::TempDir,
+    /// Where QEMU's guest finds its job.
+    job: PathBuf,
+    _folder: tempfile::TempDir,
 }
 
 impl Boot {
@@ -116,7 +118,11 @@ impl Boot {
                 }
             }
         }
-        let files = self.prepare(Errand::Now(&self.job))?;
+        let errand = match emulator {
+            Emulator::Qemu(_) => Errand::Later,
+            Emulator::Bochs(_) => Errand::Now(&self.job),
+        };
+        let files = self.prepare(errand)?;
         let command_line = self.command_line(emulator, &files)?;
         let process = Process::start(&command_line, &files.complaints)?;
         let outcome = self.follow(started, process, &files, command_line, on_frame)?;
@@ -176,12 +182,13 @@ impl Boot {
             console: self.console.clone().unwrap_or_else(|| at("console")),
             frames: at("frames"),
             complaints: at("stderr"),
-            job: None,
-            folder,
+            job: at("job"),
+            _folder: folder,
         };
         initramfs::build(&init, &self.modules, errand)
             .and_then(|archive| fs::write(&files.initramfs, archive))
             .map_err(BootError::io("write the initramfs", &files.initramfs))?;
+        fs::write(&files.job, &self.job).map_err(BootError::io("write", &files.job))?;
         for file in [&files.console, &files.frames] {
             fs::File::create(file).map_err(BootError::io("create", file))?;
         }
@@ -189,18 +196,8 @@ impl Boot {
     }
 
     fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
-        let files = MachineFiles {
-            kernel: &self.image,
-            initramfs: &files.initramfs,
-            console: &files.console,
-            frames: &files.frames,
-        };
         match emulator {
-            Emulator::Qemu(qemu) => {
-                let mut words = qemu.command_line();
-                words.extend(self.machine.qemu_arguments(self.clock, files, &self.append));
-                Ok(words)
-            }
+            Emulator::Qemu(qemu) => Ok(self.qemu_command_line(qemu, files, Stage::Cold)),
             Emulator::Bochs(_) => Err(BootError::WrongEmulator {
                 program: emulator.program().to_owned(),
                 kind: self.machine.kind,
