@@ -115,6 +115,10 @@ impl<'a> Session<'a> {
         let vendor = lab::payload_vendor(machine.vendor);
         let (clock, effort) = match (machine.kind, lab::clock(machine, self.args)) {
             (MachineKind::QemuKvm, _) => (Clock::Hardware, Effort::HARDWARE),
+            // A Bochs without our patch: exact, but its time stamps are not.
+            (MachineKind::Bochs, _) if !emulator.counts_instructions() => {
+                (Clock::EmulatorTime, Effort::REPEATABLE)
+            }
             (_, LabClock::Wall) => (Clock::EmulatorTime, Effort::DISTURBED),
             (_, LabClock::Instructions) => (Clock::Instructions, Effort::REPEATABLE),
         };

@@ -173,7 +173,7 @@ fn wrong_words_are_refused_before_anything_begins() {
     let cases: [(&[&str], &str); 11] = [
         (&["run", "--workload", "espresso"], "espresso"),
         (&["run", "--kernel", "debian:6.1", "--cpu", "arm"], "arm"),
-        (&["run", "--kernel", "debian:6.1", "--cpu", "intel"], "intel"),
+        (&["run", "--kernel", "debian:6.1", "--cpu", "intel", "--machine", "qemu"], "intel"),
         (&["run", "--kernel", "nonsense"], "nonsense"),
         (&["run", "--kernel", "debian:6.1", "--time-limit", "0"], "time-limit"),
         (&["run", "--cpu", "amd"], "--kernel"),

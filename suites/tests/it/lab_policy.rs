@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{dr_exits, drbench, failed, lab, place, rows, told, verdict};
+use crate::common::{KERNEL, dr_exits, drbench, failed, lab, place, rows, told, verdict};
 use reports::{Metric, Status};
 
 #[test]
@@ -35,6 +35,30 @@ fn a_stock_kernel_is_lazy_and_a_second_run_repeats_the_first_to_the_digit() {
     let compared = drbench().arg("compare").args([&one, &two]).output().unwrap();
     assert_eq!(told(&compared).0, Some(0), "{}", String::from_utf8_lossy(&compared.stdout));
     an_edited_digit_and_a_lost_row_are_named(&one, &two);
+}
+
+#[test]
+fn intel_is_lazy_too_and_repeats_to_the_digit() {
+    let directory = tempfile::tempdir().unwrap();
+    let but_for_id_and_time = ["one", "two"].map(|name| {
+        let out = place(&directory, name);
+        let run = drbench()
+            .args(["run", "--kernel", KERNEL, "--cpu", "intel", "--out"])
+            .arg(&out)
+            .output()
+            .unwrap();
+        assert_eq!(told(&run).0, Some(0), "{}", told(&run).1);
+        let rows = rows(&out);
+        assert_eq!(verdict(&rows), Some("lazy"));
+        assert!(dr_exits(&rows).len() >= 64 && failed(&rows).is_empty());
+        for row in dr_exits(&rows) {
+            assert_eq!((row.status, row.value), (Status::Ok, row.predicted), "{}", row.key);
+        }
+        assert!(exit_free_cells_are_known_to_the_instruction(&rows));
+        let text = fs::read_to_string(out.join("results.csv")).unwrap();
+        text.lines().map(|line| line.splitn(3, ',').nth(2).unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(but_for_id_and_time[0], but_for_id_and_time[1]);
 }
 
 /// The control's sections have no exit: the instructions counted are those of the payload.

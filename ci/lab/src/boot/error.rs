@@ -1,6 +1,6 @@
 //! How a boot fails, and whose fault it is.
 
-use super::{Boot, Console, process::Exit};
+use super::{Boot, Console, MemoryError, bochs, process::Exit};
 use crate::emulator::MachineKind;
 use crate::fault::{Blame, Blamed};
 use crate::frame::{Fatal, FatalKind, FrameError};
@@ -19,6 +19,9 @@ pub enum BootError {
         /// The machine.
         kind: MachineKind,
     },
+    /// Bochs cannot be given this kernel.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// A file of the run.
     #[error("cannot {action} {path}: {source}", path = path.display())]
     File {
@@ -105,6 +108,7 @@ impl Blamed for BootError {
                 FatalKind::Program => Blame::Environment,
             },
             Self::WrongEmulator { .. }
+            | Self::Memory(_)
             | Self::File { .. }
             | Self::Spawn { .. }
             | Self::Emulator { .. }
@@ -123,12 +127,13 @@ impl BootError {
 
     /// The emulator ended and no end marker came.
     pub(super) fn exited(boot: &Boot, exit: Exit, stderr: &Path, console: Console) -> Self {
-        if exit.orderly() || console.panic.is_some() {
+        let complaint = std::fs::read(stderr).unwrap_or_default();
+        let complaint = String::from_utf8_lossy(&complaint);
+        let switched_off = exit.orderly() || complaint.contains(bochs::SWITCHED_OFF);
+        if switched_off || console.panic.is_some() {
             return Self::panicked(boot, console)
                 .unwrap_or_else(|console| Self::Reset { image: boot.image().to_owned(), console });
         }
-        let complaint = std::fs::read(stderr).unwrap_or_default();
-        let complaint = String::from_utf8_lossy(&complaint);
         // QEMU warns of every CPU feature it leaves out, at every start.
         let said: Vec<_> = complaint.lines().filter(|line| !line.contains(": warning: ")).collect();
         let complaint =

@@ -1,5 +1,6 @@
 //! Booting a kernel with our binary as PID 1, and taking what it sends.
 
+mod bochs;
 mod console;
 mod error;
 mod process;
@@ -9,6 +10,7 @@ mod snapshot;
 mod stage;
 mod warm;
 
+pub use bochs::MemoryError;
 pub use console::Console;
 pub use error::BootError;
 pub use snapshot::KIND as SNAPSHOTS;
@@ -82,7 +84,7 @@ struct Files {
     complaints: PathBuf,
     /// Where QEMU's guest finds its job.
     job: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Boot {
@@ -183,7 +185,7 @@ impl Boot {
             frames: at("frames"),
             complaints: at("stderr"),
             job: at("job"),
-            _folder: folder,
+            folder,
         };
         initramfs::build(&init, &self.modules, errand)
             .and_then(|archive| fs::write(&files.initramfs, archive))
@@ -198,10 +200,7 @@ impl Boot {
     fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
         match emulator {
             Emulator::Qemu(qemu) => Ok(self.qemu_command_line(qemu, files, Stage::Cold)),
-            Emulator::Bochs(_) => Err(BootError::WrongEmulator {
-                program: emulator.program().to_owned(),
-                kind: self.machine.kind,
-            }),
+            Emulator::Bochs(program) => bochs::prepare(self, program, files),
         }
     }
 

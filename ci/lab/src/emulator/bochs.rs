@@ -1,6 +1,7 @@
-//! Bochs: where it is.
+//! Bochs: where it is, and every option it is started with.
 
 use super::find::{EmulatorVersion, FindError, Found, Sought};
+use super::{Clock, Machine};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -26,6 +27,29 @@ const BOCHS: Sought = Sought {
 
 /// How it introduces itself.
 const BANNER: &str = "Bochs x86 Emulator ";
+
+/// How the version of one with our patch ends.
+const PATCHED: &str = "+drbench";
+
+/// Instructions per second of emulated time, which is also the frequency of the time-stamp counter:
+/// the fewer timer ticks fall into a boot, the faster it is, and the longer every delay loop takes.
+pub(super) const INSTRUCTIONS_PER_SECOND: u64 = 200_000_000;
+
+/// Lines of its configuration, the same for every machine. Files are in the folder that it runs in.
+/// Only panics are told, on stderr.
+const CONFIGURATION: &[&str] = &[
+    "config_interface: textconfig",
+    "display_library: nogui",
+    "pci: enabled=0",
+    "vga: extension=none, update_freq=1",
+    "vgaromimage: file=video-rom",
+    "com1: enabled=1, mode=file, dev=com1",
+    "com2: enabled=1, mode=file, dev=com2",
+    "panic: action=fatal",
+    "error: action=ignore",
+    "info: action=ignore",
+    "debug: action=ignore",
+];
 
 /// A Bochs that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +83,37 @@ impl Bochs {
         &self.found.version_line
     }
 
-    /// Program and arguments for a configuration file.
-    pub fn command_line(&self, configuration: &Path) -> Vec<OsString> {
-        let words = [self.program().as_os_str(), "-q".as_ref(), "-f".as_ref()];
-        let mut words: Vec<OsString> = words.map(OsString::from).into();
-        words.push(configuration.into());
-        words
+    /// Whether it has our patch for time stamps (ci/lab/bochs).
+    pub fn counts_instructions(&self) -> bool {
+        self.version_line().ends_with(PATCHED)
+    }
+
+    /// Program and arguments of a machine, except those about what is in its memory. It has to run in
+    /// the folder with its files.
+    ///
+    /// # Errors
+    /// If the program's path is relative and there is no current folder.
+    pub fn command_line(&self, machine: &Machine, clock: Clock) -> std::io::Result<Vec<OsString>> {
+        let sync = match clock {
+            Clock::Instructions => "none",
+            Clock::Wall => "realtime",
+        };
+        let memory = machine.memory_mib;
+        let machine = [
+            format!("memory: guest={memory}, host={memory}, block_size=128"),
+            format!(
+                "cpu: model={}, count=1, ips={INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=1, \
+                 ignore_bad_msrs=1",
+                machine.cpu
+            ),
+            // 2026-01-01, as everywhere in the lab.
+            format!("clock: sync={sync}, time0=1767225600"),
+        ];
+        let mut words: Vec<OsString> = vec![std::path::absolute(self.program())?.into()];
+        // Without a file, even an empty one, it would ask.
+        words.extend(["-q", "-f", "/dev/null"].map(OsString::from));
+        words.extend(CONFIGURATION.iter().map(OsString::from));
+        words.extend(machine.map(OsString::from));
+        Ok(words)
     }
 }

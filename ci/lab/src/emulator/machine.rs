@@ -2,7 +2,7 @@
 //! the kernel in it is given.
 
 use super::cpu::{self, CpuModel, CpuVendor};
-use super::nested;
+use super::{bochs, nested};
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -131,6 +131,11 @@ const KERNEL_WORDS: &[&str] = &[
     "random.trust_cpu=off",
 ];
 
+/// What a kernel on Bochs is told as well: the machine is bare, it has neither PCI nor ACPI, and one
+/// timer, which needs no check. How fast its time stamps are spares the kernel a measurement.
+const BOCHS_WORDS: &[&str] =
+    &["pci=off", "acpi=off", "nosmp", "no_timer_check", "cryptomgr.notests"];
+
 impl Machine {
     /// The machine with this CPU: `amd`, `intel`, or a model's name. Without a `kind` the one that
     /// suits it: AMD on QEMU, which is faster, and Intel on Bochs, which alone has VMX in software.
@@ -167,12 +172,13 @@ impl Machine {
 
     /// The kernel's command line: the lab's words, then the caller's.
     pub fn kernel_command_line(&self, append: &[String]) -> String {
-        KERNEL_WORDS
-            .iter()
-            .copied()
-            .chain(append.iter().map(String::as_str))
-            .collect::<Vec<_>>()
-            .join(" ")
+        let mut words: Vec<String> = KERNEL_WORDS.iter().map(ToString::to_string).collect();
+        if self.kind == MachineKind::Bochs {
+            words.extend(BOCHS_WORDS.iter().map(ToString::to_string));
+            words.push(format!("tsc_early_khz={}", bochs::INSTRUCTIONS_PER_SECOND / 1000));
+        }
+        words.extend(append.iter().cloned());
+        words.join(" ")
     }
 }
 

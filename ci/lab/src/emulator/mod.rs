@@ -61,6 +61,15 @@ impl Emulator {
         }
     }
 
+    /// Whether time stamps can count every instruction. A Bochs that `ci/setup` did not build counts
+    /// them in groups.
+    pub fn counts_instructions(&self) -> bool {
+        match self {
+            Self::Qemu(_) => true,
+            Self::Bochs(bochs) => bochs.counts_instructions(),
+        }
+    }
+
     /// Whether it can be this machine.
     pub fn runs(&self, kind: MachineKind) -> bool {
         match self {
@@ -89,7 +98,12 @@ impl Emulator {
                 words.extend(machine.qemu_arguments(clock, files, append));
                 words
             }
-            Self::Bochs(bochs) => bochs.command_line(Path::new("bochsrc")),
+            Self::Bochs(bochs) => {
+                // What it would not find is told when it is started.
+                let mut words = bochs.command_line(machine, clock).unwrap_or_default();
+                words.extend(["romimage: file=rom", "optramimage1: file=memory"].map(Into::into));
+                words
+            }
         };
         words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
