@@ -4,7 +4,7 @@
 //! /dev/console       the kernel opens it for PID 1 before anything is mounted
 //! /init              the static binary
 //! /job               the job, also the sign by which the binary knows that it is in the lab
-//! /later             instead of it: the job comes after the machine was saved and resumed
+//! /later             instead of it: the guest says when it has prepared, and then asks for the job
 //! /modules/NN-NAME.ko   in load order
 //! ```
 
@@ -34,7 +34,8 @@ const DIRECTORIES: [&str; 6] = ["dev", "modules", "proc", "root", "sys", "tmp"];
 pub enum Errand<'a> {
     /// This job, at once.
     Now(&'a [u8]),
-    /// To prepare, to stop the machine so that it can be saved, and then to ask for the job.
+    /// To prepare, to say so, whereupon the machine may be stopped and saved, and then to ask for
+    /// the job.
     Later,
 }
 

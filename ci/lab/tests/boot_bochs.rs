@@ -24,7 +24,7 @@ fn modules(name: &str) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn two_boots_with_kvm_intel_agree_to_the_byte() {
     let folder = tempfile::tempdir().unwrap();
-    let once = |name: &str| {
+    let boot_once = |name: &str| {
         // A folder's name may have anything in it.
         let console = folder.path().join(format!("{name}, \"odd\" $HOME"));
         let boot = Boot {
@@ -36,7 +36,7 @@ fn two_boots_with_kvm_intel_agree_to_the_byte() {
         outcome.unwrap();
         (frames, std::fs::read(console).unwrap())
     };
-    let (one, other) = (once("one"), once("other"));
+    let (one, other) = (boot_once("one"), boot_once("other"));
     assert_eq!(one.0[..2], ["hello", "kvm"]);
     assert_eq!(one.0, other.0);
     let shortest = one.1.len().min(other.1.len());

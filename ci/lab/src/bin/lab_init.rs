@@ -1,6 +1,7 @@
 //! The tests' program: PID 1 in the lab, and on the host a process that boots and can be killed.
 
 use drbench_lab::boot::Boot;
+use drbench_lab::cache::Cache;
 use drbench_lab::emulator::{Clock, Emulator, Machine};
 use drbench_lab::guest::{self, GuestError};
 use std::fs;
@@ -41,6 +42,11 @@ fn obey(session: &mut guest::Session, line: &str) -> Result<(), GuestError> {
             let uptime = fs::read("/proc/uptime").map_err(GuestError::job)?;
             session.send(&uptime)
         }
+        // The same to the nanosecond, and when which timer is due.
+        "timers" => {
+            let timers = fs::read("/proc/timer_list").map_err(GuestError::job)?;
+            session.send(&timers)
+        }
         "kvm" => match fs::metadata("/dev/kvm") {
             Ok(_) => session.send(b"kvm"),
             Err(error) => Err(GuestError::job(error)),
@@ -73,6 +79,9 @@ fn boot_from_arguments() -> Result<(), String> {
     let cpu = std::env::var("LAB_CPU").unwrap_or_else(|_| "amd".to_owned());
     let machine = Machine::choose(&cpu, None).map_err(|error| error.to_string())?;
     let emulator = Emulator::find(machine.kind, None, None).map_err(|error| error.to_string())?;
+    let snapshots = std::env::var_os("LAB_SNAPSHOTS")
+        .map(|folder| Cache::open(PathBuf::from(folder)).map_err(|error| error.to_string()))
+        .transpose()?;
     let boot = Boot {
         image,
         modules,
@@ -83,11 +92,14 @@ fn boot_from_arguments() -> Result<(), String> {
         append: Vec::new(),
         time_limit: Duration::from_secs(120),
         console: std::env::var_os("LAB_CONSOLE").map(PathBuf::from),
-        snapshots: None,
+        snapshots,
     };
     let run = move || {
         boot.run(&emulator, &mut |frame| println!("{}", String::from_utf8_lossy(frame)))
-            .map(|outcome| eprintln!("{:.2} s", outcome.wall.as_secs_f64()))
+            .map(|outcome| {
+                outcome.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+                eprintln!("{:.2} s", outcome.wall.as_secs_f64());
+            })
             .map_err(|error| error.to_string())
     };
     std::thread::spawn(run).join().map_err(|_| "the booting thread panicked".to_owned())?

@@ -7,6 +7,7 @@ mod process;
 mod qmp;
 mod receive;
 mod snapshot;
+mod stage;
 mod warm;
 
 pub use bochs::MemoryError;
@@ -15,11 +16,12 @@ pub use error::BootError;
 pub use snapshot::KIND as SNAPSHOTS;
 
 use crate::cache::Cache;
-use crate::emulator::{Clock, Emulator, Machine, MachineFiles};
+use crate::emulator::{Clock, Emulator, Machine};
 use crate::frame::{Fatal, FrameError};
 use crate::initramfs::{self, Errand};
 use process::{Exit, Process};
 use receive::{Ending, Receiver};
+use stage::Stage;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,8 +85,8 @@ struct Files {
     console: PathBuf,
     frames: PathBuf,
     complaints: PathBuf,
-    /// The job of a resumed machine.
-    job: Option<PathBuf>,
+    /// Where QEMU's guest finds its job.
+    job: PathBuf,
     folder: tempfile::TempDir,
 }
 
@@ -121,7 +123,11 @@ impl Boot {
                 }
             }
         }
-        let files = self.prepare(Errand::Now(&self.job))?;
+        let errand = match emulator {
+            Emulator::Qemu(_) => Errand::Later,
+            Emulator::Bochs(_) => Errand::Now(&self.job),
+        };
+        let files = self.prepare(errand)?;
         let command_line = self.command_line(emulator, &files)?;
         let process = Process::start(&command_line, &files.complaints)?;
         let outcome = self.follow(started, process, &files, command_line, on_frame)?;
@@ -182,12 +188,13 @@ impl Boot {
             console: self.console.clone().unwrap_or_else(|| at("console")),
             frames: at("frames"),
             complaints: at("stderr"),
-            job: None,
+            job: at("job"),
             folder,
         };
         initramfs::build(&init, &self.modules, errand)
             .and_then(|archive| fs::write(&files.initramfs, archive))
             .map_err(BootError::io("write the initramfs", &files.initramfs))?;
+        fs::write(&files.job, &self.job).map_err(BootError::io("write", &files.job))?;
         for file in [&files.console, &files.frames] {
             fs::File::create(file).map_err(BootError::io("create", file))?;
         }
@@ -195,18 +202,8 @@ impl Boot {
     }
 
     fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
-        let machine_files = MachineFiles {
-            kernel: &self.image,
-            initramfs: &files.initramfs,
-            console: &files.console,
-            frames: &files.frames,
-        };
         match emulator {
-            Emulator::Qemu(qemu) => {
-                let mut words = qemu.command_line();
-                words.extend(self.machine.qemu_arguments(self.clock, machine_files, &self.append));
-                Ok(words)
-            }
+            Emulator::Qemu(qemu) => Ok(self.qemu_command_line(qemu, files, Stage::Cold)),
             Emulator::Bochs(program) => bochs::prepare(self, program, files),
         }
     }

@@ -4,7 +4,7 @@
 //! memory         the guest's memory, a sparse file that later runs map privately
 //! devices        the state of everything else, as QEMU's migration writes it
 //! console        what the kernel had written until then
-//! manifest.json  lengths and checksums of the three
+//! manifest.json  the key, and lengths and checksums of the three
 //! ```
 
 use super::Boot;
@@ -37,6 +37,9 @@ pub(super) enum Damage {
     /// It cannot be read.
     #[error("{name} cannot be read: {source}")]
     Unreadable { name: &'static str, source: io::Error },
+    /// It was made from something else.
+    #[error("it is another machine's")]
+    Foreign,
     /// It is not what was written.
     #[error("{name} is not as it was written")]
     Changed { name: &'static str },
@@ -49,7 +52,12 @@ struct Sum {
     crc32: u32,
 }
 
-type Manifest = BTreeMap<String, Sum>;
+/// What makes an entry a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    key: Digest,
+    files: BTreeMap<String, Sum>,
+}
 
 impl Snapshot {
     /// The one that is being made in `folder`.
@@ -74,26 +82,29 @@ impl Snapshot {
     }
 
     /// Writes down what the files are, now that they are finished.
-    pub(super) fn seal(&self) -> Result<(), CacheError> {
-        let mut manifest = Manifest::new();
+    pub(super) fn seal(&self, key: &Digest) -> Result<(), CacheError> {
+        let mut manifest = Manifest { key: *key, files: BTreeMap::new() };
         for name in FILES {
             let path = self.folder.join(name);
             let sum = sum(&path).map_err(CacheError::io("read", &path))?;
-            manifest.insert(name.to_owned(), sum);
+            manifest.files.insert(name.to_owned(), sum);
         }
         let text = serde_json::to_vec(&manifest).expect("names and numbers are JSON");
         Cache::write(&self.folder.join(MANIFEST), &text)
     }
 
-    /// Whether the files are what was written.
-    pub(super) fn check(&self) -> Result<(), Damage> {
+    /// Whether it is the one of this key, and its files are what was written.
+    pub(super) fn check(&self, key: &Digest) -> Result<(), Damage> {
         let unreadable = |name| move |source| Damage::Unreadable { name, source };
         let text = fs::read(self.folder.join(MANIFEST)).map_err(unreadable(MANIFEST))?;
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(io::Error::from).map_err(unreadable(MANIFEST))?;
+        if manifest.key != *key {
+            return Err(Damage::Foreign);
+        }
         for name in FILES {
             let found = sum(&self.folder.join(name)).map_err(unreadable(name))?;
-            if manifest.get(name) != Some(&found) {
+            if manifest.files.get(name) != Some(&found) {
                 return Err(Damage::Changed { name });
             }
         }
@@ -172,9 +183,13 @@ pub(super) fn copy_console(snapshot: &Snapshot, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Damage, FILES, Snapshot};
+    use super::{Damage, Digest, FILES, Snapshot};
     use std::fs::{self, OpenOptions};
     use std::os::unix::fs::FileExt;
+
+    fn key() -> Digest {
+        Digest::of(b"key")
+    }
 
     fn sealed() -> (tempfile::TempDir, Snapshot) {
         let folder = tempfile::tempdir().unwrap();
@@ -184,8 +199,8 @@ mod tests {
             file.set_len(1 << 20).unwrap();
             file.write_all_at(b"state", 300_000).unwrap();
         }
-        snapshot.seal().unwrap();
-        snapshot.check().unwrap();
+        snapshot.seal(&key()).unwrap();
+        snapshot.check(&key()).unwrap();
         (folder, snapshot)
     }
 
@@ -197,16 +212,22 @@ mod tests {
             // In a hole, in data, at the end.
             for (at, good) in [(9000, 0), (300_000, b's')] {
                 file.write_all_at(&[0xff], at).unwrap();
-                let found = snapshot.check().unwrap_err();
+                let found = snapshot.check(&key()).unwrap_err();
                 assert!(matches!(found, Damage::Changed { name: n } if n == name), "{found}");
                 file.write_all_at(&[good], at).unwrap();
-                snapshot.check().unwrap();
+                snapshot.check(&key()).unwrap();
             }
             file.set_len((1 << 20) - 1).unwrap();
-            assert!(matches!(snapshot.check(), Err(Damage::Changed { .. })));
+            assert!(matches!(snapshot.check(&key()), Err(Damage::Changed { .. })));
             fs::remove_file(folder.path().join(name)).unwrap();
-            assert!(matches!(snapshot.check(), Err(Damage::Unreadable { .. })));
+            assert!(matches!(snapshot.check(&key()), Err(Damage::Unreadable { .. })));
         }
+    }
+
+    #[test]
+    fn another_machines_is_not_taken() {
+        let (_folder, snapshot) = sealed();
+        assert!(matches!(snapshot.check(&Digest::of(b"other")), Err(Damage::Foreign)));
     }
 
     #[test]
@@ -215,6 +236,6 @@ mod tests {
         let path = folder.path().join(FILES[0]);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, bytes).unwrap();
-        snapshot.check().unwrap();
+        snapshot.check(&key()).unwrap();
     }
 }

@@ -8,18 +8,17 @@ use super::process::Process;
 use super::qmp::Qmp;
 use super::receive::Receiver;
 use super::snapshot::{self, Snapshot};
+use super::stage::Stage;
 use super::{Boot, BootError, Console, Files, Outcome, Stopped};
-use crate::cache::{Cache, CacheError};
-use crate::emulator::{Emulator, MachineFiles, Qemu, option_with_path};
+use crate::cache::{Cache, CacheError, Digest};
+use crate::emulator::{Emulator, Qemu};
 use crate::fault::{Blame, Blamed};
-use crate::guest::JOB_FILE;
 use crate::initramfs::Errand;
 use nix::sys::statvfs::statvfs;
 use serde_json::json;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// Free space that a disk must have besides a machine's memory: a full one would kill the emulator.
@@ -87,14 +86,15 @@ impl WarmRun<'_> {
         if let Some(snapshot) = self.existing(&key) {
             return Ok((snapshot, true));
         }
-        let folder = self.cache.entry_or_fill(snapshot::KIND, &key, |folder| self.save(folder))?;
+        let folder =
+            self.cache.entry_or_fill(snapshot::KIND, &key, |folder| self.save(&key, folder))?;
         Ok((Snapshot::at(&folder), false))
     }
 
     /// The entry of this key, if it is there and whole. A damaged one is removed, with a warning.
-    fn existing(&mut self, key: &crate::cache::Digest) -> Option<Snapshot> {
+    fn existing(&mut self, key: &Digest) -> Option<Snapshot> {
         let snapshot = Snapshot::at(&self.cache.entry(snapshot::KIND, key)?);
-        match snapshot.check() {
+        match snapshot.check(key) {
             Ok(()) => Some(snapshot),
             Err(damage) => {
                 self.discard(&snapshot, &damage.to_string());
@@ -116,11 +116,11 @@ impl WarmRun<'_> {
     }
 
     /// Boots to the stop and saves the machine in `folder`.
-    fn save(&self, folder: &Path) -> Result<(), Detour> {
+    fn save(&self, key: &Digest, folder: &Path) -> Result<(), Detour> {
         self.room(folder)?;
         let snapshot = Snapshot::at(folder);
         let files = self.boot.prepare(Errand::Later)?;
-        let command_line = self.command_line(&files, &snapshot, Stage::Save);
+        let command_line = self.boot.qemu_command_line(self.qemu, &files, Stage::Save(&snapshot));
         let (mut process, line) = Process::start_with_line(&command_line, &files.complaints)?;
         let mut receiver = Receiver::open(&files.frames)?;
         let mut qmp = match Qmp::open(line) {
@@ -148,7 +148,7 @@ impl WarmRun<'_> {
         process.stop();
         fs::copy(&files.console, snapshot.console())
             .map_err(BootError::io("keep the console's log as", &snapshot.console()))?;
-        snapshot.seal()?;
+        snapshot.seal(key)?;
         Ok(())
     }
 
@@ -158,10 +158,10 @@ impl WarmRun<'_> {
         snapshot: &Snapshot,
         on_frame: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Detour> {
-        let files = self.boot.prepare_resumed()?;
+        let files = self.boot.prepare(Errand::Later)?;
         snapshot::copy_console(snapshot, &files.console)
             .map_err(BootError::io("write", &files.console))?;
-        let command_line = self.command_line(&files, snapshot, Stage::Resume);
+        let command_line = self.boot.qemu_command_line(self.qemu, &files, Stage::Resume(snapshot));
         let (mut process, line) = Process::start_with_line(&command_line, &files.complaints)?;
         let devices = utf8(&snapshot.devices())?;
         let running = Qmp::open(line).and_then(|mut qmp| {
@@ -211,70 +211,10 @@ impl WarmRun<'_> {
         }
         Ok(())
     }
-
-    /// The machine's command line, and what makes its memory a file and lets us talk to it.
-    fn command_line(&self, files: &Files, snapshot: &Snapshot, stage: Stage) -> Vec<OsString> {
-        let boot = self.boot;
-        let machine_files = MachineFiles {
-            kernel: &boot.image,
-            initramfs: &files.initramfs,
-            console: &files.console,
-            frames: &files.frames,
-        };
-        let mut words = self.qemu.command_line();
-        words.extend(boot.machine.qemu_arguments(boot.clock, machine_files, &boot.append));
-        words.extend(LINE.iter().map(OsString::from));
-        let sharing = match stage {
-            Stage::Save => "share=on",
-            // Opened for reading only: no run can change what others begin with.
-            Stage::Resume => "share=off,readonly=on,rom=off",
-        };
-        let size = boot.machine.memory_mib;
-        let memory = format!("memory-backend-file,id=memory,size={size}M,{sharing},mem-path=");
-        words.extend(["-object".into(), option_with_path(&memory, &snapshot.memory())]);
-        if let (Stage::Resume, Some(job)) = (stage, &files.job) {
-            let option = format!("name={JOB_FILE},file=");
-            words.extend(["-fw_cfg".into(), option_with_path(&option, job)]);
-            words.extend(["-S", "-incoming", "defer"].map(OsString::from));
-        }
-        words
-    }
 }
-
-/// Which of the two emulators of a run.
-#[derive(Clone, Copy)]
-enum Stage {
-    Save,
-    Resume,
-}
-
-/// The device with which the guest stops itself, and the line to the emulator.
-const LINE: &[&str] = &[
-    "-device",
-    "pvpanic",
-    "-action",
-    "panic=pause",
-    "-machine",
-    "memory-backend=memory",
-    "-chardev",
-    "stdio,id=qmp,signal=off",
-    "-mon",
-    "chardev=qmp,mode=control",
-];
 
 /// QEMU is told file names in JSON.
 fn utf8(path: &Path) -> Result<String, Detour> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| Detour::Unsaved(format!("the name {path:?} is not UTF-8")))
-}
-
-impl Boot {
-    /// What a resumed machine's emulator reads and writes.
-    fn prepare_resumed(&self) -> Result<Files, BootError> {
-        let mut files = self.prepare(Errand::Later)?;
-        let job: PathBuf = files.folder.path().join("job");
-        fs::write(&job, &self.job).map_err(BootError::io("write", &job))?;
-        files.job = Some(job);
-        Ok(files)
-    }
 }

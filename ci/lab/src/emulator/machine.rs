@@ -122,7 +122,7 @@ pub struct Machine {
 /// What every kernel is told. `panic=-1` ends the emulator at a panic; addresses and random numbers
 /// are the same at every boot.
 const KERNEL_WORDS: &[&str] = &[
-    "console=ttyS0",
+    "console=ttyS0,115200",
     "quiet",
     "panic=-1",
     "nokaslr",

@@ -1,4 +1,4 @@
-//! A job that comes after the machine was saved: the stop, and what is read after it.
+//! A job that comes after all is prepared: the word that says so, and what is read after it.
 //!
 //! Both go through QEMU's own devices, at instructions of the guest's: a machine that is resumed
 //! twice with the same job does the same twice.
@@ -8,7 +8,7 @@ use super::io_port::IoPorts;
 
 /// The pvpanic device (QEMU, docs/specs/pvpanic.rst).
 const PVPANIC: u16 = 0x505;
-/// Its event "the guest panicked", at which the lab's QEMU pauses the machine.
+/// Its event "the guest panicked", at which the lab's QEMU pauses the machine if it is to be saved.
 const PANICKED: u8 = 1;
 
 /// The `fw_cfg` device's two ports (QEMU, docs/specs/fw_cfg.rst): what to read, and the data.
@@ -25,12 +25,13 @@ const MOST_FILES: u32 = 1024;
 /// The file's name, on the host's command line as well.
 pub(crate) const JOB_FILE: &str = "opt/drbench/job";
 
-/// Stops the machine. When it runs again it is another one with the same memory: there is the job.
-pub(super) fn stop_and_take_job() -> Result<Vec<u8>, GuestError> {
+/// Says that all is prepared, and takes the job. Between the two the machine may have been saved:
+/// then it runs again in another process, with the same memory and another job.
+pub(super) fn say_prepared_and_take_job() -> Result<Vec<u8>, GuestError> {
     let no_ports = |error| GuestError::refused(format!("the kernel gives no I/O ports: {error}"));
-    let stop = IoPorts::open(PVPANIC, 1).map_err(no_ports)?;
+    let prepared = IoPorts::open(PVPANIC, 1).map_err(no_ports)?;
     let config = IoPorts::open(SELECTOR, 2).map_err(no_ports)?;
-    stop.write_byte(PVPANIC, PANICKED);
+    prepared.write_byte(PVPANIC, PANICKED);
     read_file(&config, JOB_FILE)
 }
 

@@ -124,7 +124,7 @@ pub struct Session {
 
 impl Session {
     /// Mounts what measuring needs, opens the line, loads the modules in their order, prepares, and
-    /// takes the job. Where that comes later, the machine is saved between the two.
+    /// takes the job. Where that comes later, the machine may be saved between the two.
     ///
     /// # Errors
     /// What the kernel refused. It has not been told to the host yet: see [`fail`], or use [`run`].
@@ -139,7 +139,7 @@ impl Session {
         let job = if job_path.exists() {
             std::fs::read(job_path).map_err(GuestError::file("read", job_path))?
         } else {
-            later::stop_and_take_job()?
+            later::say_prepared_and_take_job()?
         };
         Ok((Self { job, port }, prepared))
     }
