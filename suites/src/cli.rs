@@ -100,6 +100,8 @@ const MEASURING: [&str; 16] = [
 ];
 
 /// `drbench run`
+// Each flag is a switch of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// Boot this kernel in the lab: debian:VERSION (newest that matches), FILE.deb, host (the

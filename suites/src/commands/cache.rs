@@ -50,13 +50,13 @@ fn show(cache: &Cache) -> Result<(), Failure> {
 
 fn prune(cache: &Cache, args: &PruneArgs) -> Result<(), Failure> {
     let kept = cache.kept().map_err(Failure::of_lab)?;
-    if let Some(kind) = &args.kind {
-        if !kept.iter().any(|kept| kept.kind == *kind) {
-            return Err(Failure::usage(format!(
-                "there is nothing of the kind `{kind}` in {}; `drbench cache` names what there is",
-                cache.root().display()
-            )));
-        }
+    if let Some(kind) = &args.kind
+        && !kept.iter().any(|kept| kept.kind == *kind)
+    {
+        return Err(Failure::usage(format!(
+            "there is nothing of the kind `{kind}` in {}; `drbench cache` names what there is",
+            cache.root().display()
+        )));
     }
     let is_old = |kept: &Kept| {
         args.older_than

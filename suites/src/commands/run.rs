@@ -28,9 +28,8 @@ pub fn is_expecting(args: &RunArgs) -> bool {
 fn begin(args: &RunArgs) -> Result<Status, Failure> {
     refuse_words(args)?;
     let mut emulators = Emulators::default();
-    let plan = Plan::of(args, &mut |machine| match args.dry_run {
-        true => Ok(()),
-        false => emulators.find(machine.kind, args.qemu.as_deref()),
+    let plan = Plan::of(args, &mut |machine| {
+        if args.dry_run { Ok(()) } else { emulators.find(machine.kind, args.qemu.as_deref()) }
     })?;
     if args.dry_run {
         return forecast(args, &plan, &plan.mine().collect::<Vec<_>>(), jobs(args));

@@ -72,10 +72,10 @@ impl Session {
 impl Finished<'_> {
     /// Once: by the process that measured it, or by a later one.
     fn tell_failure(&self, session: &Session) {
-        if let Some(failure) = &self.ended.failure {
-            if session.told().insert(self.cell.name.clone()) {
-                eprintln!("drbench: {}: {failure}", self.cell.place);
-            }
+        if let Some(failure) = &self.ended.failure
+            && session.told().insert(self.cell.name.clone())
+        {
+            eprintln!("drbench: {}: {failure}", self.cell.place);
         }
         let repeat = Metric::Check(repeat::CHECK.parse().expect("a plain word"));
         for row in self.records.iter().filter(|row| row.key.metric == repeat) {

@@ -179,10 +179,10 @@ fn machines(
     for (cpu, failure) in missing {
         eprintln!("drbench: not measured on {cpu}: {failure}");
     }
-    if let Some(expectation) = &args.expect {
-        if !found.iter().any(|(_, m)| expectation.of(lab::module(m.vendor)).is_some()) {
-            return Err(Failure::usage("--expect names no vendor that --cpu runs on"));
-        }
+    if let Some(expectation) = &args.expect
+        && !found.iter().any(|(_, m)| expectation.of(lab::module(m.vendor)).is_some())
+    {
+        return Err(Failure::usage("--expect names no vendor that --cpu runs on"));
     }
     Ok(found)
 }

@@ -79,13 +79,14 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The unit in which stat(2) tells what a file takes, whatever the file system's own blocks are.
+const BLOCK: u64 = 512;
+
 fn measure(kind: String, path: PathBuf) -> Kept {
     let (mut bytes, mut last_use) = (0, SystemTime::UNIX_EPOCH);
     let mut open = vec![path.clone()];
     while let Some(place) = open.pop() {
         let Ok(data) = place.symlink_metadata() else { continue };
-        /// Of stat(2), whatever the file system's own blocks are.
-        const BLOCK: u64 = 512;
         bytes += data.blocks() * BLOCK;
         if data.is_dir() {
             let listing = fs::read_dir(&place).into_iter().flatten().flatten();
