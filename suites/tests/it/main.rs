@@ -1,6 +1,8 @@
 //! The real program with real guests: on /dev/kvm where there is one, in the lab always.
 
+mod bisect;
 mod common;
 mod failures;
 mod lab_policy;
 mod native;
+mod variants;

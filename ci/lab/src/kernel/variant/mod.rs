@@ -100,3 +100,6 @@ pub(super) fn modules_in(overlay: &Path) -> Vec<(String, PathBuf)> {
         |path: PathBuf| Some((super::module::name_of_file(path.file_name()?.to_str()?)?, path));
     listing.filter_map(|entry| named(entry.path())).collect()
 }
+
+#[cfg(test)]
+mod tests;
