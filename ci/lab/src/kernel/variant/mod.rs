@@ -24,7 +24,7 @@ use build::{Modules, Site};
 
 /// The cache's kind of entry for rebuilt modules. The number rises when their layout or the way they
 /// are built changes.
-const CACHE_KIND: &str = "variants-1";
+const CACHE_KIND: &str = "variants-2";
 
 /// What is changed, in words for errors.
 struct Changed<'a> {
