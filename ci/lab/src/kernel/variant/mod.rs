@@ -48,7 +48,7 @@ pub(super) fn prepare(
         _ => return Err(VariantError::NoSources(base.to_string()).into()),
     };
     let what = Changed { change: format!("+{change}"), kernel: &kernel.kernel_id };
-    let key = Digest::of(format!("{}\n{}\n", site.identity()?, prepared.digest()).as_bytes());
+    let key = Digest::of(format!("{}\n{}\n", site.identity(), prepared.digest()).as_bytes());
     let overlay = cache.entry_or_fill::<KernelError>(CACHE_KIND, &key, |entry| {
         let work =
             tempfile::Builder::new().prefix(".unfinished-").tempdir_in(cache.dir(CACHE_KIND)?);
@@ -62,7 +62,7 @@ pub(super) fn prepare(
         let modules = Modules::touched_by(&before, &after);
         if modules.any() {
             progress(&format!("building {modules} of {} ({})", kernel.kernel_id, what.change));
-            site.build(&what, &tree, &modules, entry)?;
+            site.build(&what, &tree, modules, entry)?;
         }
         Ok(())
     })?;
