@@ -1,7 +1,9 @@
 //! The real program with real guests: on /dev/kvm where there is one, in the lab always.
 
+mod bisect;
 mod common;
 mod failures;
 mod lab_policy;
 mod matrix;
 mod native;
+mod variants;

@@ -134,10 +134,10 @@ impl FromStr for KernelSpec {
             return Ok(Self::Package(text.into()));
         }
         let Some((image, module_dir)) = text.split_once(':') else {
-            return match text.contains('/') || text == "." || text == ".." {
-                true => Ok(Self::Tree(text.into())),
-                false => Err(SpecError::Form(text.to_owned())),
-            };
+            if text.contains('/') || text == "." || text == ".." {
+                return Ok(Self::Tree(text.into()));
+            }
+            return Err(SpecError::Form(text.to_owned()));
         };
         if image.is_empty() || module_dir.is_empty() {
             return Err(SpecError::Empty(text.to_owned()));

@@ -136,10 +136,10 @@ impl Apt {
         let mut files: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|end| end == "deb"));
         files.sort();
-        match files.len() == packages.len() {
-            true => Ok(files),
-            false => Err(failed(format!("apt-get left {} files", files.len()))),
+        if files.len() != packages.len() {
+            return Err(failed(format!("apt-get left {} files", files.len())));
         }
+        Ok(files)
     }
 
     /// These packages of one release with all that they need, as `NAME=VERSION`, on a system where

@@ -93,6 +93,17 @@ pub(crate) fn tools(cache: &Cache, progress: &dyn Fn(&str)) -> Result<PathBuf, K
     store.root("bookworm")
 }
 
+/// The parts of a kernel's source, by its package version.
+#[cfg(test)]
+pub(crate) fn source_of(
+    version: &str,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<PathBuf, KernelError> {
+    let _lock = cache.lock(APT)?;
+    Store { cache, progress, apt: std::cell::OnceCell::new() }.source(version)
+}
+
 /// Fetches and remembers. The caller holds apt's lock.
 struct Store<'a> {
     cache: &'a Cache,

@@ -1,6 +1,7 @@
 //! Changing a copy of the kvm sources.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,10 +48,8 @@ impl Prepared {
                 let path = at_home(path);
                 let text = fs::read_to_string(&path)
                     .map_err(|source| VariantError::Read { path: path.clone(), source })?;
-                match path.extension().is_some_and(|end| end == "cocci") {
-                    true => Ok(semantic(&text, &[])),
-                    false => Ok(Self::Diff(text)),
-                }
+                let is_semantic = path.extension().is_some_and(|end| end == "cocci");
+                Ok(if is_semantic { semantic(&text, &[]) } else { Self::Diff(text) })
             }
             Change::SourceDir(path) => {
                 let path = at_home(path);
@@ -61,7 +60,8 @@ impl Prepared {
                 }
                 let mut sums = String::new();
                 for (name, sum) in contents(&dir).map_err(unreadable)? {
-                    sums.push_str(&format!("{} {sum}\n", name.display()));
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(sums, "{} {sum}", name.display());
                 }
                 Ok(Self::Sources { dir, digest: Digest::of(sums.as_bytes()) })
             }
@@ -122,9 +122,10 @@ fn semantic(
     let before = contents(&tree).map_err(VariantError::io("read", &tree))?;
     let mut words = vec!["spatch", "--very-quiet", "--no-includes", "--in-place"];
     words.extend(["--sp-file", "/build/change.cocci"]);
-    match leaves.is_empty() {
-        true => words.extend(["--dir", "/build/tree"]),
-        false => words.extend(POLICY_FILES),
+    if leaves.is_empty() {
+        words.extend(["--dir", "/build/tree"]);
+    } else {
+        words.extend(POLICY_FILES);
     }
     let output = chamber.run("/build/tree", &words)?;
     let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();

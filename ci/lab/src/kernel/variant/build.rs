@@ -1,7 +1,7 @@
 //! Compiling changed kvm sources: where, which modules, and with what.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,6 @@ pub(super) struct Modules {
     common: bool,
     amd: bool,
     intel: bool,
-    /// The architecture's headers are changed too.
-    headers: bool,
 }
 
 impl Modules {
@@ -38,23 +36,20 @@ impl Modules {
             match below.iter().next().and_then(|name| name.to_str()) {
                 Some("svm") => modules.amd = true,
                 Some("vmx") => modules.intel = true,
-                _ => {
-                    modules.headers |= file.starts_with(ASM);
-                    modules = Self { common: true, amd: true, intel: true, ..modules };
-                }
+                _ => modules = Self { common: true, amd: true, intel: true },
             }
         }
         modules
     }
 
     /// Whether there is anything to build.
-    pub(super) fn any(&self) -> bool {
+    pub(super) fn any(self) -> bool {
         self.common || self.amd || self.intel
     }
 
     /// Settings that keep the others from being built. They reach make alone: what is compiled is
     /// configured as ever. Debug data of types is of no use here and wants a tool of its own.
-    fn settings(&self) -> Vec<&'static str> {
+    fn settings(self) -> Vec<&'static str> {
         let mut settings = vec!["CONFIG_DEBUG_INFO_BTF_MODULES="];
         if !self.common {
             // It had another name before 6.12.
@@ -72,8 +67,8 @@ impl Modules {
 
 impl fmt::Display for Modules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [(self.common, "kvm"), (self.amd, "kvm-amd"), (self.intel, "kvm-intel")];
-        let names: Vec<&str> = named.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
+        let parts = [(self.common, "kvm"), (self.amd, "kvm-amd"), (self.intel, "kvm-intel")];
+        let names: Vec<&str> = parts.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
         f.write_str(&names.join(", "))
     }
 }
@@ -127,14 +122,15 @@ impl Site {
         if !tree.join(KVM).join("Makefile").is_file() {
             return Err(VariantError::NoKvmSources(tree));
         }
+        // Writing to a string cannot fail.
         let mut identity = format!("{}\n", tree.display());
         for name in [".config", "Module.symvers"] {
             let file = tree.join(name);
             let sum = Digest::of_file(&file).map_err(unreadable(&file))?;
-            identity.push_str(&format!("{name} {sum}\n"));
+            let _ = writeln!(identity, "{name} {sum}");
         }
         for (name, sum) in apply::contents(&tree).map_err(unreadable(&tree))? {
-            identity.push_str(&format!("{} {sum}\n", name.display()));
+            let _ = writeln!(identity, "{} {sum}", name.display());
         }
         let name = tree.to_string_lossy().into_owned();
         Ok(Self {
@@ -149,8 +145,8 @@ impl Site {
     }
 
     /// What tells this site from others: kernel, sources and compiler.
-    pub(super) fn identity(&self) -> Result<&str, VariantError> {
-        Ok(&self.identity)
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Copies the sources, to be changed.
@@ -167,7 +163,7 @@ impl Site {
         &self,
         what: &Changed<'_>,
         tree: &Path,
-        modules: &Modules,
+        modules: Modules,
         place: &Path,
     ) -> Result<(), VariantError> {
         let mut mounts = self.mounts.clone();
@@ -178,9 +174,7 @@ impl Site {
             // 5.10 names the sources from where it builds.
             mounts.push((tree.join(KVM), format!("{}/{KVM}", self.build_dir)));
         }
-        if modules.headers {
-            mounts.push((tree.join(ASM), inside(ASM)));
-        }
+        mounts.push((tree.join(ASM), inside(ASM)));
         let chamber = Chamber { root: self.root.clone(), mounts };
         chamber.prepare()?;
         let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
@@ -247,8 +241,6 @@ mod tests {
         ] {
             assert_eq!(touched(files).to_string(), names, "{files:?}");
         }
-        assert!(touched(&["arch/x86/include/asm/kvm_host.h"]).headers);
-        assert!(!touched(&["virt/kvm/kvm_main.c"]).headers);
         assert!(!touched(&[]).any());
     }
 

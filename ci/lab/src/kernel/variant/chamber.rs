@@ -59,10 +59,10 @@ impl Chamber {
             command.output().map_err(|error| VariantError::NoNamespace(error.to_string()))?;
         let words = String::from_utf8_lossy(&output.stderr);
         let refused = output.status.code() == Some(97) || words.starts_with("unshare: ");
-        match refused {
-            true => Err(VariantError::NoNamespace(words.trim().to_owned())),
-            false => Ok(output),
+        if refused {
+            return Err(VariantError::NoNamespace(words.trim().to_owned()));
         }
+        Ok(output)
     }
 
     /// Makes the places that are mounted on, where they are missing.

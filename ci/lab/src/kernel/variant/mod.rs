@@ -24,7 +24,7 @@ use build::{Modules, Site};
 
 /// The cache's kind of entry for rebuilt modules. The number rises when their layout or the way they
 /// are built changes.
-const CACHE_KIND: &str = "variants-1";
+const CACHE_KIND: &str = "variants-2";
 
 /// What is changed, in words for errors.
 struct Changed<'a> {
@@ -48,7 +48,7 @@ pub(super) fn prepare(
         _ => return Err(VariantError::NoSources(base.to_string()).into()),
     };
     let what = Changed { change: format!("+{change}"), kernel: &kernel.kernel_id };
-    let key = Digest::of(format!("{}\n{}\n", site.identity()?, prepared.digest()).as_bytes());
+    let key = Digest::of(format!("{}\n{}\n", site.identity(), prepared.digest()).as_bytes());
     let overlay = cache.entry_or_fill::<KernelError>(CACHE_KIND, &key, |entry| {
         let work =
             tempfile::Builder::new().prefix(".unfinished-").tempdir_in(cache.dir(CACHE_KIND)?);
@@ -62,7 +62,7 @@ pub(super) fn prepare(
         let modules = Modules::touched_by(&before, &after);
         if modules.any() {
             progress(&format!("building {modules} of {} ({})", kernel.kernel_id, what.change));
-            site.build(&what, &tree, &modules, entry)?;
+            site.build(&what, &tree, modules, entry)?;
         }
         Ok(())
     })?;
@@ -100,3 +100,6 @@ pub(super) fn modules_in(overlay: &Path) -> Vec<(String, PathBuf)> {
         |path: PathBuf| Some((super::module::name_of_file(path.file_name()?.to_str()?)?, path));
     listing.filter_map(|entry| named(entry.path())).collect()
 }
+
+#[cfg(test)]
+mod tests;
