@@ -172,7 +172,7 @@ pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
     let program = emulator.program();
     let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     let stamp = fs::metadata(&program).map(|at| (at.len(), at.mtime(), at.mtime_nsec())).ok();
-    add("program", &format!("{program:?} {stamp:?}"));
+    add("program", &format!("{} {stamp:?}", program.display()));
     Ok(Digest::of(text.as_bytes()))
 }
 

@@ -6,12 +6,12 @@
 use super::GuestError;
 use super::io_port::IoPorts;
 
-/// The pvpanic device (QEMU, docs/specs/pvpanic.rst).
+/// The pvpanic device (QEMU, `docs/specs/pvpanic.rst`).
 const PVPANIC: u16 = 0x505;
 /// Its event "the guest panicked", at which the lab's QEMU pauses the machine if it is to be saved.
 const PANICKED: u8 = 1;
 
-/// The `fw_cfg` device's two ports (QEMU, docs/specs/fw_cfg.rst): what to read, and the data.
+/// The `fw_cfg` device's two ports (QEMU, `docs/specs/fw_cfg.rst`): what to read, and the data.
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;
 /// The entry that lists the files.
