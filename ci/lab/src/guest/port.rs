@@ -3,9 +3,7 @@
 use super::GuestError;
 use crate::frame::{self, Kind};
 use nix::errno::Errno;
-use nix::sys::termios::{
-    BaudRate, ControlFlags, SetArg, cfmakeraw, cfsetspeed, tcdrain, tcgetattr, tcsetattr,
-};
+use nix::sys::termios::{ControlFlags, SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -48,8 +46,6 @@ fn make_raw(file: &File) -> Result<(), Errno> {
     let mut settings = tcgetattr(file)?;
     cfmakeraw(&mut settings);
     settings.control_flags.insert(ControlFlags::CLOCAL);
-    // Bochs sends as slowly as it is told to, and 9600 is the default.
-    cfsetspeed(&mut settings, BaudRate::B115200)?;
     tcsetattr(file, SetArg::TCSANOW, &settings)
 }
 
