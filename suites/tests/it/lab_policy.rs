@@ -31,6 +31,9 @@ fn a_stock_kernel_is_lazy_and_a_second_run_repeats_the_first_to_the_digit() {
         text.lines().map(|line| line.splitn(3, ',').nth(2).unwrap().to_owned()).collect()
     };
     assert_eq!(but_for_id_and_time(&one), but_for_id_and_time(&two));
+    let cold = place(&directory, "cold");
+    assert_eq!(told(&lab(&cold, &["--suite", "policy", "--cold"])).0, Some(0));
+    assert_eq!(but_for_id_and_time(&one), but_for_id_and_time(&cold));
 
     let compared = drbench().arg("compare").args([&one, &two]).output().unwrap();
     assert_eq!(told(&compared).0, Some(0), "{}", String::from_utf8_lossy(&compared.stdout));

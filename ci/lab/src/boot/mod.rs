@@ -116,7 +116,7 @@ impl Boot {
             let mut run = WarmRun { boot: self, emulator, qemu, cache, started, warnings };
             match run.run(on_frame) {
                 Ok(outcome) => return Ok(Outcome { warnings: run.warnings, ..outcome }),
-                Err(Detour::Failed(error)) => return Err(error),
+                Err(Detour::Failed(error)) => return Err(*error),
                 Err(Detour::Unsaved(why)) => {
                     warnings = run.warnings;
                     warnings.push(format!("booted cold, without a snapshot: {why}"));

@@ -159,7 +159,9 @@ pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
     let mut add = |name: &str, value: &dyn std::fmt::Display| {
         writeln!(text, "{name} {value}").expect("a string takes everything");
     };
-    add("words", &boot.machine.kernel_command_line(&boot.append));
+    let kernel = Path::new("kernel");
+    let words = emulator.recorded_command_line(&boot.machine, kernel, boot.clock, &boot.append);
+    add("words", &format!("{words:?}"));
     add("kernel", &Digest::of_file(&boot.image)?);
     add("init", &Digest::of_file(&boot.init)?);
     for (name, bytes) in &boot.modules {
@@ -170,7 +172,7 @@ pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
     let program = emulator.program();
     let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     let stamp = fs::metadata(&program).map(|at| (at.len(), at.mtime(), at.mtime_nsec())).ok();
-    add("program", &format!("{program:?} {stamp:?}"));
+    add("program", &format!("{} {stamp:?}", program.display()));
     Ok(Digest::of(text.as_bytes()))
 }
 

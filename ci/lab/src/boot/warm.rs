@@ -9,7 +9,7 @@ use super::qmp::Qmp;
 use super::receive::Receiver;
 use super::snapshot::{self, Snapshot};
 use super::stage::Stage;
-use super::{Boot, BootError, Console, Files, Outcome, Stopped};
+use super::{Boot, BootError, Console, Files, Outcome, POLL, Stopped};
 use crate::cache::{Cache, CacheError, Digest};
 use crate::emulator::{Emulator, Qemu};
 use crate::fault::{Blame, Blamed};
@@ -19,10 +19,13 @@ use serde_json::json;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Free space that a disk must have besides a machine's memory: a full one would kill the emulator.
 const SPARE_BYTES: u64 = 64 << 20;
+
+/// How long an emulator that broke off may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// QEMU's event when the guest has stopped itself.
 const STOPPED_ITSELF: &str = "GUEST_PANICKED";
@@ -30,7 +33,7 @@ const STOPPED_ITSELF: &str = "GUEST_PANICKED";
 /// Why a run could not go through a snapshot.
 pub(super) enum Detour {
     /// The kernel failed on the way there: that is the run's result.
-    Failed(BootError),
+    Failed(Box<BootError>),
     /// Something else; a cold boot may do.
     Unsaved(String),
 }
@@ -40,7 +43,7 @@ impl From<BootError> for Detour {
         match (&error, error.blame()) {
             // The guest's own words, or its end, would be the same in a cold boot.
             (BootError::Init { .. } | BootError::InitDied { .. }, _) | (_, Blame::Kernel) => {
-                Self::Failed(error)
+                Self::Failed(Box::new(error))
             }
             _ => Self::Unsaved(error.to_string()),
         }
@@ -105,14 +108,15 @@ impl WarmRun<'_> {
 
     fn discard(&mut self, snapshot: &Snapshot, why: &str) {
         let folder = snapshot.folder();
-        let mut warning = format!("the snapshot {} is not used: {why}", folder.display());
         // Moved away first: another process finds it whole or not at all.
         let gone = folder.with_extension(format!("damaged-{}", std::process::id()));
         let removed = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(&gone));
-        if let Err(error) = removed {
-            warning += &format!("; it cannot be removed either: {error}");
-        }
-        self.warnings.push(warning);
+        let kept = match removed {
+            Ok(()) => String::new(),
+            Err(error) => format!("; it cannot be removed either: {error}"),
+        };
+        let folder = folder.display();
+        self.warnings.push(format!("the snapshot {folder} is not used: {why}{kept}"));
     }
 
     /// Boots to the stop and saves the machine in `folder`.
@@ -182,17 +186,18 @@ impl WarmRun<'_> {
         Ok(outcome)
     }
 
-    /// Why the emulator does not talk: its own words, where it has ended with some.
+    /// Why the emulator does not talk: its own words, where it is ending with some.
     fn ended(&self, process: &mut Process, files: &Files, otherwise: String) -> Detour {
-        match process.exited() {
-            Ok(Some(exit)) => {
+        let until = Instant::now() + LAST_WORDS;
+        while Instant::now() < until {
+            if let Ok(Some(exit)) = process.exited() {
                 let console = Console::default();
-                Detour::Unsaved(
-                    BootError::exited(self.boot, exit, &files.complaints, console).to_string(),
-                )
+                let error = BootError::exited(self.boot, exit, &files.complaints, console);
+                return Detour::Unsaved(error.to_string());
             }
-            _ => Detour::Unsaved(otherwise),
+            std::thread::sleep(POLL);
         }
+        Detour::Unsaved(otherwise)
     }
 
     fn room(&self, folder: &Path) -> Result<(), Detour> {
@@ -216,5 +221,5 @@ impl WarmRun<'_> {
 /// QEMU is told file names in JSON.
 fn utf8(path: &Path) -> Result<String, Detour> {
     let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| Detour::Unsaved(format!("the name {path:?} is not UTF-8")))
+    text.ok_or_else(|| Detour::Unsaved(format!("the name {} is not UTF-8", path.display())))
 }

@@ -27,6 +27,10 @@ const KVM: &[&str] = &["-accel", "kvm", "-seed", "1", "-rtc", "base=2026-01-01,c
 /// One instruction is 2^0 ns, and an idle guest's clock jumps instead of waiting for the host's.
 const INSTRUCTION_CLOCK: &[&str] = &["-icount", "shift=0,sleep=off"];
 
+/// QEMU's random-number instructions begin anew with each process of its own, so a resumed machine
+/// would draw other numbers than one that never stopped. No machine has them.
+const REPEATABLE: &str = ",rdrand=off,rdseed=off";
+
 /// The board, with its options. q35 starts slower than pc.
 const BOARD: &str = "pc,hpet=off";
 
@@ -62,7 +66,8 @@ impl Machine {
         let mut arguments: Vec<OsString> = flags.map(OsString::from).collect();
         let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
         add("-machine", BOARD.into());
-        add("-cpu", self.cpu.as_ref().into());
+        let features = if self.kind == MachineKind::QemuTcg { REPEATABLE } else { "" };
+        add("-cpu", format!("{}{features}", self.cpu).into());
         add("-m", self.memory_mib.to_string().into());
         for (id, file) in [("console", files.console), ("frames", files.frames)] {
             add("-chardev", file_chardev(id, file));

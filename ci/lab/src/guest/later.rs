@@ -5,13 +5,16 @@
 
 use super::GuestError;
 use super::io_port::IoPorts;
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
-/// The pvpanic device (QEMU, docs/specs/pvpanic.rst).
+/// The pvpanic device (QEMU, `docs/specs/pvpanic.rst`).
 const PVPANIC: u16 = 0x505;
 /// Its event "the guest panicked", at which the lab's QEMU pauses the machine if it is to be saved.
 const PANICKED: u8 = 1;
 
-/// The `fw_cfg` device's two ports (QEMU, docs/specs/fw_cfg.rst): what to read, and the data.
+/// The `fw_cfg` device's two ports (QEMU, `docs/specs/fw_cfg.rst`): what to read, and the data.
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;
 /// The entry that lists the files.
@@ -32,7 +35,21 @@ pub(super) fn say_prepared_and_take_job() -> Result<Vec<u8>, GuestError> {
     let prepared = IoPorts::open(PVPANIC, 1).map_err(no_ports)?;
     let config = IoPorts::open(SELECTOR, 2).map_err(no_ports)?;
     prepared.write_byte(PVPANIC, PANICKED);
+    sleep_to_a_full_second().map_err(|errno| {
+        GuestError::refused(format!("the kernel does not let us sleep: {errno}"))
+    })?;
     read_file(&config, JOB_FILE)
+}
+
+/// A paused QEMU may let its clock jump to the next timer, by some milliseconds. It costs no host
+/// time to wait for a moment that is the same with and without the jump: an idle clock jumps too.
+fn sleep_to_a_full_second() -> Result<(), Errno> {
+    /// More than a jump.
+    const AHEAD: TimeSpec = TimeSpec::new(0, 100_000_000);
+    let clock = ClockId::CLOCK_MONOTONIC;
+    let second = (clock_gettime(clock)? + AHEAD).tv_sec() + 1;
+    clock_nanosleep(clock, ClockNanosleepFlags::TIMER_ABSTIME, &TimeSpec::new(second, 0))?;
+    Ok(())
 }
 
 fn read_file(config: &IoPorts, wanted: &str) -> Result<Vec<u8>, GuestError> {
