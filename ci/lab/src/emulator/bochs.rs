@@ -41,7 +41,7 @@ const CONFIGURATION: &[&str] = &[
     "config_interface: textconfig",
     "display_library: nogui",
     "pci: enabled=0",
-    "vga: extension=none, update_freq=1",
+    "vga: extension=none, update_freq=1, realtime=0",
     "vgaromimage: file=video-rom",
     "com1: enabled=1, mode=file, dev=com1",
     "com2: enabled=1, mode=file, dev=com2",
