@@ -93,6 +93,7 @@ fn boot_from_arguments() -> Result<(), String> {
         time_limit: Duration::from_secs(120),
         console: std::env::var_os("LAB_CONSOLE").map(PathBuf::from),
         snapshots,
+        work: None,
     };
     let run = move || {
         boot.run(&emulator, &mut |frame| println!("{}", String::from_utf8_lossy(frame)))
