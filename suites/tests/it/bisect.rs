@@ -18,9 +18,20 @@ fn git(dir: &Path, words: &[&str]) -> Output {
     output
 }
 
-/// Six commits: harmless, harmless, one that does not compile, the planted one, harmless, harmless.
-/// The first and the last are known.
-fn history(dir: &Path) -> String {
+/// What a history holds.
+struct History {
+    /// The commit that does not compile: the first one that a bisection looks at.
+    broken: String,
+    /// The commit that makes the policy another.
+    planted: String,
+}
+
+/// How far the first commit lies behind the last.
+const OLDEST: &str = "HEAD~6";
+
+/// Seven commits, numbered from 0: the third does not compile, the fifth has another policy, the
+/// others are harmless. The first and the last are known to be good and bad.
+fn history(dir: &Path) -> History {
     let source = newest_source();
     fs::create_dir_all(dir.join("arch/x86")).unwrap();
     let copied = Command::new("cp")
@@ -37,20 +48,24 @@ fn history(dir: &Path) -> String {
     let commit = |name: &str, text: &str| {
         fs::write(&path, text).unwrap();
         git(dir, &["commit", "-qam", name]);
+        let head = git(dir, &["rev-parse", "HEAD"]);
+        String::from_utf8(head.stdout).unwrap().trim().to_owned()
     };
-    let remark = |n: u32| format!("{original}\n/* {n} */\n");
-    commit("a remark", &remark(1));
-    commit("broken", &format!("{original}\nint broken(void) {{ return nothing; }}\n"));
     let lazy = "if (vcpu->guest_debug == 0) {\n\t\t/*\n\t\t * No more DR";
-    let never_lazy = lazy.replace("vcpu->guest_debug == 0", "0");
     assert!(original.contains(lazy));
-    let planted = original.replace(lazy, &never_lazy);
-    commit("planted", &planted);
-    let head = git(dir, &["rev-parse", "HEAD"]);
-    commit("another remark", &format!("{planted}\n/* 2 */\n"));
-    commit("a last remark", &format!("{planted}\n/* 3 */\n"));
-    git(dir, &["bisect", "start", "HEAD", "HEAD~5"]);
-    String::from_utf8(head.stdout).unwrap().trim().to_owned()
+    let other_policy = original.replace(lazy, &lazy.replace("vcpu->guest_debug == 0", "0"));
+    let remark = |text: &str, n: u32| format!("{text}\n/* {n} */\n");
+    commit("a remark", &remark(&original, 1));
+    commit("another remark", &remark(&original, 2));
+    let broken = commit(
+        "broken",
+        &remark(&original, 3).replace("/* 3 */", "int f(void) { return nothing; }"),
+    );
+    commit("mended", &remark(&original, 4));
+    let planted = commit("planted", &other_policy);
+    commit("a last remark", &remark(&other_policy, 6));
+    git(dir, &["bisect", "start", "HEAD", OLDEST]);
+    History { broken, planted }
 }
 
 /// Where the lab keeps the sources of the newest 6.1.
@@ -83,16 +98,18 @@ fn bisect(dir: &Path, more: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn the_planted_commit_is_found_and_a_missing_emulator_blames_none() {
     let directory = tempfile::tempdir().unwrap();
-    let planted = history(directory.path());
+    let history = history(directory.path());
 
     let (status, told) = bisect(directory.path(), &["--qemu", "/nonexistent"]);
     assert_ne!(status, Some(0), "{told}");
+    assert!(told.contains("128"), "{told}");
     assert!(!told.contains("is the first bad commit"), "{told}");
 
     git(directory.path(), &["bisect", "reset"]);
-    git(directory.path(), &["bisect", "start", "HEAD", "HEAD~5"]);
-    let (_, told) = bisect(directory.path(), &[]);
-    // Where the broken commit stands beside the planted one git names both; ours is among them, and
-    // nothing that is lazy is.
-    assert!(told.contains(&planted), "{told}");
+    git(directory.path(), &["bisect", "start", "HEAD", OLDEST]);
+    let (status, told) = bisect(directory.path(), &[]);
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains(&format!("{} is the first bad commit", history.planted)), "{told}");
+    let log = String::from_utf8(git(directory.path(), &["bisect", "log"]).stdout).unwrap();
+    assert!(log.contains(&format!("git bisect skip {}", history.broken)), "{log}");
 }

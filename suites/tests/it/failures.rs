@@ -65,7 +65,8 @@ fn a_kernel_that_panics_cannot_be_tested_and_its_cells_are_failed_rows() {
 #[test]
 fn a_kernel_that_hangs_is_stopped_at_the_time_limit() {
     let directory = tempfile::tempdir().unwrap();
-    let output = lab(&place(&directory, "hung"), &["--workload", "dr7", "--cold", "--time-limit", "1"]);
+    let output =
+        lab(&place(&directory, "hung"), &["--workload", "dr7", "--cold", "--time-limit", "1"]);
     let (status, said) = told(&output);
     assert_eq!(status, UNTESTABLE, "{said}");
     assert!(said.contains("1s"), "{said}");
