@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{cell, name, record};
+use common::{cell, fits, name, record};
 use reports::{
     ChartError, Machine, Metric, Outcome, Policy, Record, Source, Status, Style, Unit, Value,
     Vendor, cost_chart, summary_table,
@@ -112,15 +112,6 @@ fn of<'a>(rows: &'a mut [Record], metric: &str, workload: &str, policy: Policy) 
                 && cell.switches == SWITCHES
         })
         .unwrap()
-}
-
-#[track_caller]
-fn fits(text: &str) {
-    for line in text.lines() {
-        assert!(line.chars().count() <= 100, "wider than 100: {line}");
-        assert_eq!(line, line.trim_end(), "trailing blanks");
-    }
-    assert!(!text.contains('\u{1b}'), "colour codes in plain text");
 }
 
 /// The words of the table's line that begins with `kernel`.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{cell, name, predicted, record};
+use common::{cell, fits, name, predicted, record};
 use reports::{Cell, Machine, Outcome, Policy, Record, Source, Style, Value, Vendor, policy_table};
 
 /// (workload, accesses, interposed, every, policy, DR exits, all exits, instructions per switch)
@@ -77,15 +77,6 @@ fn bad_run() -> Vec<Record> {
     disturbed.key.target = rows[0].key.target.clone();
     rows.push(disturbed);
     rows
-}
-
-#[track_caller]
-fn fits(text: &str) {
-    for line in text.lines() {
-        assert!(line.chars().count() <= 100, "wider than 100: {line}");
-        assert_eq!(line, line.trim_end(), "trailing blanks");
-    }
-    assert!(!text.contains('\u{1b}'), "colour codes in plain text");
 }
 
 #[test]

@@ -68,3 +68,13 @@ pub fn csv(rows: &[Record]) -> String {
     store.append(rows).unwrap();
     std::fs::read_to_string(dir.path().join("results.csv")).unwrap()
 }
+
+/// Plain text that fits a terminal of 100 columns.
+#[track_caller]
+pub fn fits(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "wider than 100: {line}");
+        assert_eq!(line, line.trim_end(), "trailing blanks");
+    }
+    assert!(!text.contains('\u{1b}'), "colour codes in plain text");
+}
