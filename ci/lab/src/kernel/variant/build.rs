@@ -195,7 +195,7 @@ impl Site {
         let stripped = chamber.run("/", &["sh", "-c", &format!("strip -g {files}")])?;
         if !stripped.status.success() {
             let words = String::from_utf8_lossy(&stripped.stderr).trim().to_owned();
-            return Err(VariantError::NoNamespace(words));
+            return Err(VariantError::Strip(words));
         }
         for (_, path) in built {
             let target = place.join(path.file_name().unwrap_or_default());

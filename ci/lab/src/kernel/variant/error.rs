@@ -78,6 +78,12 @@ pub enum VariantError {
          user.max_user_namespaces) or run as root"
     )]
     NoNamespace(String),
+    /// The built modules could not be freed of their debugging information.
+    #[error(
+        "strip -g failed on the modules that were built: {0}; is the disk full? The build tools in \
+         the cache can be made anew: drbench cache prune --kind build-roots-1"
+    )]
+    Strip(String),
     /// A build tree's modules are older than its sources.
     #[error(
         "{source_file} is newer than {module}: the tree would be tested stale; first type: \
