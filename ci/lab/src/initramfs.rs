@@ -4,7 +4,8 @@
 //! /dev/console       the kernel opens it for PID 1 before anything is mounted
 //! /init              the static binary
 //! /job               the job, also the sign by which the binary knows that it is in the lab
-//! /later             instead of it: the guest says when it has prepared, and then asks for the job
+//! /later             instead of it: the guest says when it has prepared, and then asks for the job;
+//!                    it names the devices for both
 //! /modules/NN-NAME.ko   in load order
 //! ```
 
@@ -17,7 +18,7 @@ use std::io;
 /// Where the job is, for the guest.
 pub const JOB: &str = "/job";
 
-/// The sign that stands there instead of a job that comes later.
+/// The sign that stands there instead of a job that comes later; it says how.
 pub const LATER: &str = "/later";
 
 /// Where the modules are, for the guest; their names sort in load order.
@@ -34,9 +35,34 @@ const DIRECTORIES: [&str; 6] = ["dev", "modules", "proc", "root", "sys", "tmp"];
 pub enum Errand<'a> {
     /// This job, at once.
     Now(&'a [u8]),
-    /// To prepare, to say so, whereupon the machine may be stopped and saved, and then to ask for
-    /// the job.
-    Later,
+    /// To prepare, to say so, whereupon the machine may be saved, and then to ask for the job.
+    Later(Later),
+}
+
+/// Whose devices a job comes through that comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Later {
+    /// QEMU's `pvpanic` and `fw_cfg`.
+    Qemu,
+    /// The port that the lab's Bochs has.
+    Bochs,
+}
+
+impl Later {
+    const ALL: [Self; 2] = [Self::Qemu, Self::Bochs];
+
+    /// What stands in the sign's file.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Bochs => "bochs",
+        }
+    }
+
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|later| later.name() == name)
+    }
 }
 
 /// An initramfs with this init, these modules (name such as `kvm_amd` and contents, in load order)
@@ -51,7 +77,7 @@ pub fn build(
 ) -> io::Result<Vec<u8>> {
     let (errand, job) = match errand {
         Errand::Now(job) => ("job", job),
-        Errand::Later => ("later", &[][..]),
+        Errand::Later(later) => ("later", later.name().as_bytes()),
     };
     let modules = modules
         .iter()
@@ -125,7 +151,7 @@ impl Entry<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Errand, build};
+    use super::{Errand, Later, build};
     use cpio::NewcReader;
     use std::io::Read;
 
@@ -178,8 +204,11 @@ mod tests {
 
     #[test]
     fn a_job_that_comes_later_leaves_a_sign() {
-        let found = entries(&build(b"init", &modules(), Errand::Later).unwrap());
-        let has = |wanted: &str| found.iter().any(|(name, ..)| name == wanted);
-        assert!(has("later") && !has("job"));
+        for later in Later::ALL {
+            let found = entries(&build(b"init", &modules(), Errand::Later(later)).unwrap());
+            assert!(!found.iter().any(|(name, ..)| name == "job"));
+            let (.., sign) = found.iter().find(|(name, ..)| name == "later").unwrap();
+            assert_eq!(Later::named(str::from_utf8(sign).unwrap()), Some(later));
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 mod boot;
 
-use boot::{boot, init, kernel, kvm_modules, qemu, run};
+use boot::{boot, init, kernel, kvm_modules, run};
 use drbench_lab::boot::{Boot, SNAPSHOTS};
 use drbench_lab::cache::Cache;
-use drbench_lab::emulator::Machine;
+use drbench_lab::emulator::{Emulator, Machine};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -19,9 +19,21 @@ fn saving(job: &str) -> (tempfile::TempDir, Boot) {
     (folder, boot)
 }
 
+/// The same on an Intel machine, which is Bochs.
+fn saving_on_bochs(job: &str) -> (tempfile::TempDir, Boot) {
+    let (folder, boot) = saving(job);
+    let modules = kernel().modules_for(&["kvm-intel"]).unwrap();
+    let modules = modules.into_iter().map(|module| (module.name, module.bytes)).collect();
+    (folder, Boot { modules, machine: Machine::choose("intel", None).unwrap(), ..boot })
+}
+
+fn emulator(boot: &Boot) -> Emulator {
+    Emulator::find(boot.machine.kind, None, None).unwrap()
+}
+
 /// What it says, whether it went on from a saved machine, and what it warns of.
 fn told(boot: &Boot) -> (Vec<String>, bool, Vec<String>) {
-    let (frames, outcome) = run(boot, &qemu());
+    let (frames, outcome) = run(boot, &emulator(boot));
     let outcome = outcome.unwrap();
     (frames, outcome.warm, outcome.warnings)
 }
@@ -34,13 +46,36 @@ fn entry(boot: &Boot) -> PathBuf {
 
 #[test]
 fn a_run_is_the_same_cold_saved_and_resumed() {
-    // The clock counts instructions: what was done before shows in it.
-    let (_folder, boot) = saving("timers\nkvm\nflood 2000\nmodules\ntimers");
-    let boot = Boot { append: vec!["loglevel=7".to_owned()], ..boot };
+    let (_folder, boot) = saving(SAYS_MUCH);
+    is_the_same_cold_saved_and_resumed(&boot);
+}
+
+#[test]
+fn a_run_on_bochs_is_the_same_cold_saved_and_resumed() {
+    let (_folder, boot) = saving_on_bochs(SAYS_MUCH);
+    is_the_same_cold_saved_and_resumed(&boot);
+}
+
+/// When the kernel last looked at its clock, in nanoseconds, which are instructions on QEMU.
+fn last_time(frames: &[String]) -> u64 {
+    let line = frames.last().unwrap().lines().find(|line| line.starts_with("now at ")).unwrap();
+    line.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+/// The clock counts instructions: what was done before shows in it.
+const SAYS_MUCH: &str = "timers\nkvm\nflood 2000\nmodules\ntimers";
+
+fn is_the_same_cold_saved_and_resumed(boot: &Boot) {
+    let boot = Boot { append: vec!["loglevel=7".to_owned()], ..boot.clone() };
     let (frames, warm, warnings) = told(&boot);
     assert_eq!((warm, warnings.len()), (false, 0), "{warnings:?}");
     assert_eq!(told(&boot), (frames.clone(), true, vec![]));
-    assert_eq!(told(&Boot { snapshots: None, ..boot.clone() }), (frames, false, vec![]));
+    let (cold, warm, warnings) = told(&Boot { snapshots: None, ..boot.clone() });
+    assert_eq!((warm, warnings.len()), (false, 0), "{warnings:?}");
+    assert_eq!(cold[1..cold.len() - 1], frames[1..frames.len() - 1]);
+    // A paused QEMU's clock may have jumped, and the kernel accounts for a shorter sleep then.
+    let apart = last_time(&cold).abs_diff(last_time(&frames));
+    assert!(apart < 100, "{apart} ns apart");
 
     // Another job goes on from the same machine, and its console's log begins with the boot's.
     let console = tempfile::NamedTempFile::new().unwrap();
@@ -49,7 +84,7 @@ fn a_run_is_the_same_cold_saved_and_resumed() {
         console: Some(console.path().to_owned()),
         ..boot.clone()
     };
-    let (frames, outcome) = run(&other, &qemu());
+    let (frames, outcome) = run(&other, &emulator(&other));
     assert_eq!(frames, ["other"]);
     assert!(outcome.unwrap_err().to_string().contains("on the way"));
     let log = fs::read_to_string(console.path()).unwrap();
@@ -86,6 +121,32 @@ fn damaged_and_foreign_machines_are_told_and_not_used() {
     // It even says that it is ours: then QEMU refuses it.
     let pretending = foreign.replace(&key(&foreign), &key(&manifest));
     fs::write(ours.join("manifest.json"), pretending).unwrap();
+    let (again, warm, warnings) = told(&boot);
+    assert_eq!((&again, warm), (&frames, false));
+    assert!(warnings.iter().any(|text| text.contains("does not resume")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("booted cold")), "{warnings:?}");
+
+    let (again, warm, warnings) = told(&boot);
+    assert_eq!((&again, warm, warnings.len()), (&frames, false, 0), "it was made anew");
+}
+
+#[test]
+fn what_bochs_does_not_resume_is_told_and_made_anew() {
+    let (_folder, boot) = saving_on_bochs("uptime");
+    let (frames, ..) = told(&boot);
+    let memory = OpenOptions::new().write(true).open(entry(&boot).join("memory.ram")).unwrap();
+    memory.write_all_at(b"damage", 100 << 20).unwrap();
+    let (again, warm, warnings) = told(&boot);
+    assert_eq!((&again, warm), (&frames, false));
+    assert!(warnings.len() == 1 && warnings[0].contains("memory.ram is not as"), "{warnings:?}");
+
+    // A manifest that promises nothing, and a machine without its configuration.
+    let manifest = entry(&boot).join("manifest.json");
+    let mut text: serde_json::Value =
+        serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    text["files"] = serde_json::json!({});
+    fs::write(&manifest, text.to_string()).unwrap();
+    fs::remove_file(entry(&boot).join("config")).unwrap();
     let (again, warm, warnings) = told(&boot);
     assert_eq!((&again, warm), (&frames, false));
     assert!(warnings.iter().any(|text| text.contains("does not resume")), "{warnings:?}");

@@ -1,6 +1,6 @@
 //! How a boot fails, and whose fault it is.
 
-use super::{Boot, Console, MemoryError, bochs, process::Exit};
+use super::{Boot, Console, MemoryError, bochs, process::Exit, qmp::QmpError};
 use crate::emulator::MachineKind;
 use crate::fault::{Blame, Blamed};
 use crate::frame::{Fatal, FatalKind, FrameError};
@@ -40,6 +40,9 @@ pub enum BootError {
         /// What went wrong.
         source: io::Error,
     },
+    /// A conversation with the emulator broke off.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
     /// The emulator failed, the guest did not.
     #[error("the emulator {exit}, before the guest's end: {complaint}\n{console}")]
     Emulator {
@@ -111,6 +114,7 @@ impl Blamed for BootError {
             | Self::Memory(_)
             | Self::File { .. }
             | Self::Spawn { .. }
+            | Self::Qmp(_)
             | Self::Emulator { .. }
             | Self::InitDied { .. }
             | Self::Frames(_) => Blame::Environment,

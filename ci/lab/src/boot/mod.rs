@@ -13,12 +13,13 @@ mod warm;
 pub use bochs::MemoryError;
 pub use console::Console;
 pub use error::BootError;
+pub use qmp::QmpError;
 pub use snapshot::KIND as SNAPSHOTS;
 
 use crate::cache::Cache;
 use crate::emulator::{Clock, Emulator, Machine};
 use crate::frame::{Fatal, FrameError};
-use crate::initramfs::{self, Errand};
+use crate::initramfs::{self, Errand, Later};
 use process::{Exit, Process};
 use receive::{Ending, Receiver};
 use stage::Stage;
@@ -56,7 +57,8 @@ pub struct Boot {
     /// killed process leaves behind is in there.
     pub work: Option<PathBuf>,
     /// Where machines are kept that were saved after set-up, for later runs to go on from; none:
-    /// every run boots. Only with [`Clock::Instructions`], where that is exact, and only on QEMU.
+    /// every run boots. Only with [`Clock::Instructions`], and an emulator that counts them: there it
+    /// is exact.
     pub snapshots: Option<Cache>,
 }
 
@@ -85,7 +87,7 @@ struct Files {
     console: PathBuf,
     frames: PathBuf,
     complaints: PathBuf,
-    /// Where QEMU's guest finds its job.
+    /// Where the emulator finds the guest's job.
     job: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -110,10 +112,11 @@ impl Boot {
         }
         let started = Instant::now();
         let mut warnings = Vec::new();
-        if let (Some(cache), Emulator::Qemu(qemu), Clock::Instructions) =
-            (&self.snapshots, emulator, self.clock)
+        if let Some(cache) = &self.snapshots
+            && self.clock == Clock::Instructions
+            && emulator.counts_instructions()
         {
-            let mut run = WarmRun { boot: self, emulator, qemu, cache, started, warnings };
+            let mut run = WarmRun { boot: self, emulator, cache, started, warnings };
             match run.run(on_frame) {
                 Ok(outcome) => return Ok(Outcome { warnings: run.warnings, ..outcome }),
                 Err(Detour::Failed(error)) => return Err(*error),
@@ -123,14 +126,12 @@ impl Boot {
                 }
             }
         }
-        let errand = match emulator {
-            Emulator::Qemu(_) => Errand::Later,
-            Emulator::Bochs(_) => Errand::Now(&self.job),
-        };
-        let files = self.prepare(errand)?;
+        let files = self.prepare(emulator)?;
         let command_line = self.command_line(emulator, &files)?;
         let process = Process::start(&command_line, &files.complaints)?;
-        let outcome = self.follow(started, process, &files, command_line, on_frame)?;
+        let mut receiver = Receiver::open(&files.frames)?;
+        let outcome =
+            self.follow(started, process, &mut receiver, &files, command_line, on_frame)?;
         Ok(Outcome { warnings, ..outcome })
     }
 
@@ -139,12 +140,12 @@ impl Boot {
         &self,
         started: Instant,
         mut process: Process,
+        receiver: &mut Receiver,
         files: &Files,
         command_line: Vec<OsString>,
         on_frame: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, BootError> {
-        let mut receiver = Receiver::open(&files.frames)?;
-        let stopped = self.watch(started, &mut process, &mut receiver, on_frame, &mut || false)?;
+        let stopped = self.watch(started, &mut process, receiver, on_frame, &mut || false)?;
         let wall = started.elapsed();
         process.stop();
         let console = Console::read(&files.console);
@@ -174,7 +175,7 @@ impl Boot {
     }
 
     /// Writes what the emulator reads, and creates what it writes.
-    fn prepare(&self, errand: Errand<'_>) -> Result<Files, BootError> {
+    fn prepare(&self, emulator: &Emulator) -> Result<Files, BootError> {
         fs::File::open(&self.image).map_err(BootError::io("open the kernel", &self.image))?;
         let init = fs::read(&self.init).map_err(BootError::io("read the init", &self.init))?;
         let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
@@ -191,7 +192,7 @@ impl Boot {
             job: at("job"),
             folder,
         };
-        initramfs::build(&init, &self.modules, errand)
+        initramfs::build(&init, &self.modules, self.errand(emulator))
             .and_then(|archive| fs::write(&files.initramfs, archive))
             .map_err(BootError::io("write the initramfs", &files.initramfs))?;
         fs::write(&files.job, &self.job).map_err(BootError::io("write", &files.job))?;
@@ -201,10 +202,19 @@ impl Boot {
         Ok(files)
     }
 
+    /// How the guest gets its job.
+    fn errand(&self, emulator: &Emulator) -> Errand<'_> {
+        match emulator {
+            Emulator::Qemu(_) => Errand::Later(Later::Qemu),
+            Emulator::Bochs(bochs) if bochs.is_the_labs() => Errand::Later(Later::Bochs),
+            Emulator::Bochs(_) => Errand::Now(&self.job),
+        }
+    }
+
     fn command_line(&self, emulator: &Emulator, files: &Files) -> Result<Vec<OsString>, BootError> {
         match emulator {
             Emulator::Qemu(qemu) => Ok(self.qemu_command_line(qemu, files, Stage::Cold)),
-            Emulator::Bochs(program) => bochs::prepare(self, program, files),
+            Emulator::Bochs(program) => bochs::prepare(self, program, files, None),
         }
     }
 

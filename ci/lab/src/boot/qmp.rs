@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest time that an answer may take: they are all immediate, on a machine that is not overloaded.
@@ -84,7 +85,12 @@ impl Qmp {
     }
 
     /// Starts a migration, out or in, that leaves memory to a file both sides map, and waits for it.
-    pub(super) fn migrate(&mut self, command: &str, file: &str) -> Result<(), QmpError> {
+    pub(super) fn migrate(&mut self, command: &str, file: &Path) -> Result<(), QmpError> {
+        // File names go in JSON.
+        let file = file.to_str().ok_or_else(|| QmpError::Refused {
+            command: command.to_owned(),
+            reason: format!("the name {} is not UTF-8", file.display()),
+        })?;
         let capability = json!({ "capability": "x-ignore-shared", "state": true });
         self.command("migrate-set-capabilities", &json!({ "capabilities": [capability] }))?;
         let address = json!({ "transport": "file", "filename": file, "offset": 0 });

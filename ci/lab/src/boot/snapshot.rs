@@ -1,10 +1,17 @@
 //! Saved machines: one entry of the cache each, whole or not used.
 //!
 //! ```text
+//! console        what the kernel had written until then
+//! manifest.json  the key, and length and checksum of every other file
+//!
+//! on QEMU:
 //! memory         the guest's memory, a sparse file that later runs map privately
 //! devices        the state of everything else, as QEMU's migration writes it
-//! console        what the kernel had written until then
-//! manifest.json  the key, and lengths and checksums of the three
+//!
+//! on Bochs:
+//! rom            the firmware
+//! whole          written last; how many bytes were on the console
+//! config, cpu0, memory, memory.ram, pc_system and so on, as Bochs writes them
 //! ```
 
 use super::Boot;
@@ -20,10 +27,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The cache's kind of entry. Another number: older entries are not looked at.
-pub const KIND: &str = "snapshots-1";
+pub const KIND: &str = "snapshots-2";
 
 const MANIFEST: &str = "manifest.json";
-const FILES: [&str; 3] = ["memory", "devices", "console"];
 
 /// A saved machine, checked.
 #[derive(Clone, Debug)]
@@ -36,13 +42,13 @@ pub(super) struct Snapshot {
 pub(super) enum Damage {
     /// It cannot be read.
     #[error("{name} cannot be read: {source}")]
-    Unreadable { name: &'static str, source: io::Error },
+    Unreadable { name: String, source: io::Error },
     /// It was made from something else.
     #[error("it is another machine's")]
     Foreign,
     /// It is not what was written.
     #[error("{name} is not as it was written")]
-    Changed { name: &'static str },
+    Changed { name: String },
 }
 
 /// What a file was when it was written.
@@ -70,24 +76,29 @@ impl Snapshot {
     }
 
     pub(super) fn memory(&self) -> PathBuf {
-        self.folder.join(FILES[0])
+        self.folder.join("memory")
     }
 
     pub(super) fn devices(&self) -> PathBuf {
-        self.folder.join(FILES[1])
+        self.folder.join("devices")
     }
 
     pub(super) fn console(&self) -> PathBuf {
-        self.folder.join(FILES[2])
+        self.folder.join("console")
+    }
+
+    pub(super) fn rom(&self) -> PathBuf {
+        self.folder.join("rom")
     }
 
     /// Writes down what the files are, now that they are finished.
     pub(super) fn seal(&self, key: &Digest) -> Result<(), CacheError> {
         let mut manifest = Manifest { key: *key, files: BTreeMap::new() };
-        for name in FILES {
-            let path = self.folder.join(name);
-            let sum = sum(&path).map_err(CacheError::io("read", &path))?;
-            manifest.files.insert(name.to_owned(), sum);
+        let listing = fs::read_dir(&self.folder).map_err(CacheError::io("list", &self.folder))?;
+        for entry in listing {
+            let path = entry.map_err(CacheError::io("list", &self.folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            manifest.files.insert(name, sum(&path).map_err(CacheError::io("read", &path))?);
         }
         let text = serde_json::to_vec(&manifest).expect("names and numbers are JSON");
         Cache::write(&self.folder.join(MANIFEST), &text)
@@ -95,49 +106,68 @@ impl Snapshot {
 
     /// Whether it is the one of this key, and its files are what was written.
     pub(super) fn check(&self, key: &Digest) -> Result<(), Damage> {
-        let unreadable = |name| move |source| Damage::Unreadable { name, source };
+        let unreadable = |name: &str| {
+            let name = name.to_owned();
+            move |source| Damage::Unreadable { name, source }
+        };
         let text = fs::read(self.folder.join(MANIFEST)).map_err(unreadable(MANIFEST))?;
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(io::Error::from).map_err(unreadable(MANIFEST))?;
         if manifest.key != *key {
             return Err(Damage::Foreign);
         }
-        for name in FILES {
+        for (name, written) in &manifest.files {
             let found = sum(&self.folder.join(name)).map_err(unreadable(name))?;
-            if manifest.files.get(name) != Some(&found) {
-                return Err(Damage::Changed { name });
+            if *written != found {
+                return Err(Damage::Changed { name: name.clone() });
             }
         }
         Ok(())
     }
 }
 
-/// Length and checksum. A hole in a file counts by its position, not byte by byte: most of a
-/// machine's memory was never touched.
+/// Length and checksum. Zeros count by their position, not byte by byte: most of a machine's memory
+/// was never touched.
 fn sum(path: &Path) -> io::Result<Sum> {
     let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
     let mut hasher = crc32fast::Hasher::new();
+    each_page(&file, &mut |at, page| {
+        hasher.update(&at.to_le_bytes());
+        hasher.update(page);
+        Ok(())
+    })?;
+    Ok(Sum { bytes: file.metadata()?.len(), crc32: hasher.finalize() })
+}
+
+/// Copies a machine's memory; what is zero stays a hole.
+pub(super) fn copy_memory(from: &File, to: &Path) -> io::Result<()> {
+    let copy = File::create_new(to)?;
+    copy.set_len(from.metadata()?.len())?;
+    each_page(from, &mut |at, page| copy.write_all_at(page, at))
+}
+
+/// Every page that is not zero, with its offset. Zeros that were written and zeros that were not are
+/// the same: a copy may have either.
+fn each_page(file: &File, found: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let bytes = file.metadata()?.len();
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < bytes {
-        let Some(data) = seek(&file, at, Whence::SeekData)? else { break };
-        let end = seek(&file, data, Whence::SeekHole)?.unwrap_or(bytes);
+        let Some(data) = seek(file, at, Whence::SeekData)? else { break };
+        let end = seek(file, data, Whence::SeekHole)?.unwrap_or(bytes);
         at = data;
         while at < end {
             let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
             file.read_exact_at(&mut buffer[..wanted], at)?;
-            // Zeros that were written and zeros that were not are the same: a copy may have either.
             for (index, page) in (0..).zip(buffer[..wanted].chunks(PAGE_BYTES)) {
                 if page.iter().any(|byte| *byte != 0) {
-                    hasher.update(&(at + index * PAGE_BYTES as u64).to_le_bytes());
-                    hasher.update(page);
+                    found(at + index * PAGE_BYTES as u64, page)?;
                 }
             }
             at += wanted as u64;
         }
     }
-    Ok(Sum { bytes, crc32: hasher.finalize() })
+    Ok(())
 }
 
 /// What holes are made of.
@@ -185,9 +215,11 @@ pub(super) fn copy_console(snapshot: &Snapshot, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Damage, Digest, FILES, Snapshot};
+    use super::{Damage, Digest, Snapshot, copy_memory};
     use std::fs::{self, OpenOptions};
-    use std::os::unix::fs::FileExt;
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
+    const FILES: [&str; 3] = ["memory", "devices", "console"];
 
     fn key() -> Digest {
         Digest::of(b"key")
@@ -215,7 +247,7 @@ mod tests {
             for (at, good) in [(9000, 0), (300_000, b's')] {
                 file.write_all_at(&[0xff], at).unwrap();
                 let found = snapshot.check(&key()).unwrap_err();
-                assert!(matches!(found, Damage::Changed { name: n } if n == name), "{found}");
+                assert!(matches!(found, Damage::Changed { name: ref n } if n == name), "{found}");
                 file.write_all_at(&[good], at).unwrap();
                 snapshot.check(&key()).unwrap();
             }
@@ -237,7 +269,12 @@ mod tests {
         let (folder, snapshot) = sealed();
         let path = folder.path().join(FILES[0]);
         let bytes = fs::read(&path).unwrap();
-        fs::write(&path, bytes).unwrap();
+        fs::write(&path, &bytes).unwrap();
         snapshot.check(&key()).unwrap();
+
+        let copy = folder.path().join("copy");
+        copy_memory(&fs::File::open(&path).unwrap(), &copy).unwrap();
+        assert!(fs::read(&copy).unwrap() == bytes);
+        assert!(fs::metadata(&copy).unwrap().blocks() < fs::metadata(&path).unwrap().blocks());
     }
 }

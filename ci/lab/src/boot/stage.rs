@@ -6,14 +6,15 @@ use super::{Boot, Files};
 use crate::emulator::{MachineFiles, Qemu, option_with_path};
 use crate::guest::JOB_FILE;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// What an emulator is started for.
 #[derive(Clone, Copy)]
 pub(super) enum Stage<'a> {
     /// To boot and do the job.
     Cold,
-    /// To boot, and be saved when the guest has prepared.
-    Save(&'a Snapshot),
+    /// To boot, with its memory in this file, be saved when the guest has prepared, and go on.
+    Save(&'a Path),
     /// To go on from there, and do the job.
     Resume(&'a Snapshot),
 }
@@ -50,19 +51,19 @@ impl Boot {
         let job = option_with_path(&format!("name={JOB_FILE},file="), &files.job);
         words.extend(["-fw_cfg".into(), job]);
         words.extend(SAY.iter().map(OsString::from));
-        let (action, memory) = match stage {
+        let (action, memory): (_, Option<(PathBuf, _)>) = match stage {
             Stage::Cold => ("panic=none", None),
-            Stage::Save(snapshot) => ("panic=pause", Some((snapshot, "share=on"))),
+            Stage::Save(memory) => ("panic=pause", Some((memory.to_owned(), "share=on"))),
             // Opened for reading only: no run can change what others begin with.
             Stage::Resume(snapshot) => {
-                ("panic=pause", Some((snapshot, "share=off,readonly=on,rom=off")))
+                ("panic=pause", Some((snapshot.memory(), "share=off,readonly=on,rom=off")))
             }
         };
         words.push(action.into());
-        if let Some((snapshot, sharing)) = memory {
+        if let Some((file, sharing)) = memory {
             let size = self.machine.memory_mib;
             let memory = format!("memory-backend-file,id=memory,size={size}M,{sharing},mem-path=");
-            words.extend(["-object".into(), option_with_path(&memory, &snapshot.memory())]);
+            words.extend(["-object".into(), option_with_path(&memory, &file)]);
             words.extend(SAVEABLE.iter().map(OsString::from));
         }
         if matches!(stage, Stage::Resume(_)) {

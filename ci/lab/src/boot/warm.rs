@@ -1,34 +1,27 @@
 //! Runs that begin where an earlier boot was saved: after set-up, before the job is known.
 //!
-//! The machine's memory is a file that the boot to the stop shares and every later run maps
-//! privately, so neither saving nor resuming copies it. The first run of a key also goes on from
-//! what it saved: every run takes the same way and gives the same figures.
+//! The first run of a key boots, is saved on its way, and goes on: saving takes a moment, and a second
+//! emulator would have to learn the kernel's code anew. Later runs resume what was saved, and do the
+//! same from there, instruction by instruction. How a machine is saved and resumed is the emulator's
+//! business: [`on_qemu`], [`on_bochs`].
 
-use super::process::Process;
-use super::qmp::Qmp;
+mod on_bochs;
+mod on_qemu;
+
 use super::receive::Receiver;
 use super::snapshot::{self, Snapshot};
-use super::stage::Stage;
-use super::{Boot, BootError, Console, Files, Outcome, POLL, Stopped};
+use super::{Boot, BootError, Outcome};
 use crate::cache::{Cache, CacheError, Digest};
-use crate::emulator::{Emulator, Qemu};
+use crate::emulator::Emulator;
 use crate::fault::{Blame, Blamed};
-use crate::initramfs::Errand;
 use nix::sys::statvfs::statvfs;
-use serde_json::json;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Free space that a disk must have besides a machine's memory: a full one would kill the emulator.
 const SPARE_BYTES: u64 = 64 << 20;
-
-/// How long an emulator that broke off may take to end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// QEMU's event when the guest has stopped itself.
-const STOPPED_ITSELF: &str = "GUEST_PANICKED";
 
 /// Why a run could not go through a snapshot.
 pub(super) enum Detour {
@@ -60,38 +53,61 @@ impl From<CacheError> for Detour {
 pub(super) struct WarmRun<'a> {
     pub(super) boot: &'a Boot,
     pub(super) emulator: &'a Emulator,
-    pub(super) qemu: &'a Qemu,
     pub(super) cache: &'a Cache,
     pub(super) started: Instant,
     /// What the user should know, although the run went on.
     pub(super) warnings: Vec<String>,
 }
 
-impl WarmRun<'_> {
-    /// Finds or makes the snapshot, and does the job in a machine resumed from it.
-    pub(super) fn run(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, Detour> {
-        let (snapshot, warm) = self.snapshot()?;
-        let mut outcome = self.resume(&snapshot, on_frame)?;
-        outcome.warm = warm;
-        Ok(outcome)
-    }
+/// How a run with its job ended.
+type Ended = Result<Outcome, Box<BootError>>;
 
-    /// A checked snapshot, and whether it was there already.
-    fn snapshot(&mut self) -> Result<(Snapshot, bool), Detour> {
+impl WarmRun<'_> {
+    /// Does the job in a machine resumed from a snapshot; if there is none, in one that boots, and
+    /// is saved on its way.
+    pub(super) fn run(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, Detour> {
         let key = snapshot::key(self.boot, self.emulator)
             .map_err(|error| Detour::Unsaved(format!("cannot name the snapshot: {error}")))?;
         if let Some(snapshot) = self.existing(&key) {
-            return Ok((snapshot, true));
+            return self.resume(&snapshot, on_frame);
         }
         // Who comes second waits and finds it: two boots at once would take as long.
         self.cache.dir(snapshot::KIND)?;
-        let _lock = self.cache.lock(&format!("{}/{key}", snapshot::KIND))?;
-        if let Some(snapshot) = self.existing(&key) {
-            return Ok((snapshot, true));
+        let lock = self.cache.lock(&format!("{}/{key}", snapshot::KIND))?;
+        match self.existing(&key) {
+            Some(snapshot) => {
+                drop(lock);
+                self.resume(&snapshot, on_frame)
+            }
+            None => self.first(&key, on_frame),
         }
-        let folder =
-            self.cache.entry_or_fill(snapshot::KIND, &key, |folder| self.save(&key, folder))?;
-        Ok((Snapshot::at(&folder), false))
+    }
+
+    /// Boots, saves the machine as the entry of this key, and does the job in it.
+    fn first(&mut self, key: &Digest, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, Detour> {
+        let mut ended: Option<Ended> = None;
+        let saved = self.cache.entry_or_fill(snapshot::KIND, key, |folder| -> Result<(), Detour> {
+            let snapshot = Snapshot::at(folder);
+            self.room(folder)?;
+            match self.emulator {
+                Emulator::Qemu(qemu) => self.first_on_qemu(qemu, &snapshot, &mut ended, on_frame),
+                Emulator::Bochs(bochs) => {
+                    self.first_on_bochs(bochs, &snapshot, &mut ended, on_frame)
+                }
+            }?;
+            Ok(snapshot.seal(key)?)
+        });
+        match (ended, saved) {
+            (Some(ended), saved) => {
+                if let (Ok(_), Err(Detour::Unsaved(why))) = (&ended, saved) {
+                    let text = format!("the machine was not saved for later runs: {why}");
+                    self.warnings.push(text);
+                }
+                ended.map_err(Detour::Failed)
+            }
+            (None, Err(detour)) => Err(detour),
+            (None, Ok(_)) => Err(Detour::Unsaved("another process saved it".to_owned())),
+        }
     }
 
     /// The entry of this key, if it is there and whole. A damaged one is removed, with a warning.
@@ -119,93 +135,38 @@ impl WarmRun<'_> {
         self.warnings.push(format!("the snapshot {folder} is not used: {why}{kept}"));
     }
 
-    /// Boots to the stop and saves the machine in `folder`.
-    fn save(&self, key: &Digest, folder: &Path) -> Result<(), Detour> {
-        self.room(folder)?;
-        let snapshot = Snapshot::at(folder);
-        let files = self.boot.prepare(Errand::Later)?;
-        let command_line = self.boot.qemu_command_line(self.qemu, &files, Stage::Save(&snapshot));
-        let (mut process, line) = Process::start_with_line(&command_line, &files.complaints)?;
-        let mut receiver = Receiver::open(&files.frames)?;
-        let mut qmp = match Qmp::open(line) {
-            Ok(qmp) => qmp,
-            Err(error) => return Err(self.ended(&mut process, &files, error.to_string())),
-        };
-        let stopped = self.boot.watch(
-            self.started,
-            &mut process,
-            &mut receiver,
-            &mut |_| (),
-            // A broken line shows as the emulator's end.
-            &mut || matches!(qmp.event(), Ok(Some(event)) if event == STOPPED_ITSELF),
-        )?;
-        if !matches!(stopped, Stopped::Itself) {
-            process.stop();
-            let console = Console::read(&files.console);
-            return match self.boot.failure(stopped, &files, console) {
-                Some(error) => Err(error.into()),
-                None => Err(Detour::Unsaved("the guest ended before it got its job".to_owned())),
-            };
-        }
-        let devices = utf8(&snapshot.devices())?;
-        qmp.migrate("migrate", &devices).map_err(|error| Detour::Unsaved(error.to_string()))?;
-        process.stop();
-        fs::copy(&files.console, snapshot.console())
-            .map_err(BootError::io("keep the console's log as", &snapshot.console()))?;
-        snapshot.seal(key)?;
-        Ok(())
-    }
-
     /// Does the job in a machine resumed from `snapshot`.
     fn resume(
         &mut self,
         snapshot: &Snapshot,
         on_frame: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Detour> {
-        let files = self.boot.prepare(Errand::Later)?;
+        let files = self.boot.prepare(self.emulator)?;
         snapshot::copy_console(snapshot, &files.console)
             .map_err(BootError::io("write", &files.console))?;
-        let command_line = self.boot.qemu_command_line(self.qemu, &files, Stage::Resume(snapshot));
-        let (mut process, line) = Process::start_with_line(&command_line, &files.complaints)?;
-        let devices = utf8(&snapshot.devices())?;
-        let running = Qmp::open(line).and_then(|mut qmp| {
-            qmp.migrate("migrate-incoming", &devices)?;
-            qmp.command("cont", &json!({}))?;
-            Ok(qmp)
-        });
-        // Kept until the end: QEMU need not notice that nobody listens.
-        let _qmp = match running {
-            Ok(qmp) => qmp,
-            Err(error) => {
-                let detour = self.ended(&mut process, &files, error.to_string());
-                self.discard(snapshot, "the emulator does not resume it");
-                return Err(detour);
+        let mut receiver = Receiver::open(&files.frames)?;
+        let ended = match self.emulator {
+            Emulator::Qemu(qemu) => {
+                self.resume_on_qemu(qemu, snapshot, &files, &mut receiver, on_frame)
+            }
+            Emulator::Bochs(bochs) => {
+                self.resume_on_bochs(bochs, snapshot, &files, &mut receiver, on_frame)
             }
         };
-        let outcome = self.boot.follow(self.started, process, &files, command_line, on_frame)?;
-        Ok(outcome)
-    }
-
-    /// Why the emulator does not talk: its own words, where it is ending with some.
-    fn ended(&self, process: &mut Process, files: &Files, otherwise: String) -> Detour {
-        let until = Instant::now() + LAST_WORDS;
-        while Instant::now() < until {
-            if let Ok(Some(exit)) = process.exited() {
-                let console = Console::default();
-                let error = BootError::exited(self.boot, exit, &files.complaints, console);
-                return Detour::Unsaved(error.to_string());
+        match ended {
+            Ok(outcome) => Ok(Outcome { warm: true, ..outcome }),
+            // It did not even begin.
+            Err(error) if receiver.data_frames() == 0 && does_not_run(&error) => {
+                self.discard(snapshot, "the emulator does not resume it");
+                Err(Detour::Unsaved(error.to_string()))
             }
-            std::thread::sleep(POLL);
+            Err(error) => Err(Detour::Failed(error)),
         }
-        Detour::Unsaved(otherwise)
     }
 
     fn room(&self, folder: &Path) -> Result<(), Detour> {
         let needed = (u64::from(self.boot.machine.memory_mib) << 20) + SPARE_BYTES;
-        let disk = statvfs(folder).map_err(|errno| {
-            CacheError::io("ask for free space at", folder)(io::Error::from(errno))
-        })?;
-        let free = disk.blocks_available() * disk.fragment_size();
+        let free = free_bytes(folder).map_err(CacheError::io("ask for free space at", folder))?;
         if free < needed {
             let folder = self.cache.root().display();
             return Err(Detour::Unsaved(format!(
@@ -218,8 +179,13 @@ impl WarmRun<'_> {
     }
 }
 
-/// QEMU is told file names in JSON.
-fn utf8(path: &Path) -> Result<String, Detour> {
-    let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| Detour::Unsaved(format!("the name {} is not UTF-8", path.display())))
+/// What is left of the file system that this folder is on.
+fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disk = statvfs(folder)?;
+    Ok(disk.blocks_available() * disk.fragment_size())
+}
+
+/// Whether it is the emulator that failed.
+fn does_not_run(error: &BootError) -> bool {
+    matches!(error, BootError::Emulator { .. } | BootError::Spawn { .. } | BootError::Qmp(_))
 }

@@ -28,8 +28,8 @@ const BOCHS: Sought = Sought {
 /// How it introduces itself.
 const BANNER: &str = "Bochs x86 Emulator ";
 
-/// How the version of one with our patch ends.
-const PATCHED: &str = "+drbench";
+/// How the version of one with our patches ends (ci/lab/bochs).
+const PATCHED: &str = "+drbench.2";
 
 /// Instructions per second of emulated time, which is also the frequency of the time-stamp counter:
 /// the fewer timer ticks fall into a boot, the faster it is, and the longer every delay loop takes.
@@ -83,8 +83,8 @@ impl Bochs {
         &self.found.version_line
     }
 
-    /// Whether it has our patch for time stamps (ci/lab/bochs).
-    pub fn counts_instructions(&self) -> bool {
+    /// Whether it has our patches: its time stamps are exact, and it saves and resumes machines.
+    pub fn is_the_labs(&self) -> bool {
         self.version_line().ends_with(PATCHED)
     }
 
@@ -115,5 +115,15 @@ impl Bochs {
         words.extend(CONFIGURATION.iter().map(OsString::from));
         words.extend(machine.map(OsString::from));
         Ok(words)
+    }
+
+    /// Program and arguments of a machine that goes on from where it was saved; all else stands there.
+    /// It has to run in the folder with its files.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn resume_command_line(&self, saved: &str) -> std::io::Result<Vec<OsString>> {
+        let program = std::path::absolute(self.program())?;
+        Ok(vec![program.into(), "-q".into(), "-r".into(), saved.into()])
     }
 }

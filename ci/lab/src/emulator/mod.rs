@@ -66,7 +66,7 @@ impl Emulator {
     pub fn counts_instructions(&self) -> bool {
         match self {
             Self::Qemu(_) => true,
-            Self::Bochs(bochs) => bochs.counts_instructions(),
+            Self::Bochs(bochs) => bochs.is_the_labs(),
         }
     }
 

@@ -40,6 +40,15 @@ impl IoPorts {
         unsafe { asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack)) }
     }
 
+    /// Reads four bytes.
+    pub(super) fn read_double_word(&self, port: u16) -> u32 {
+        self.check(port + 3);
+        let value;
+        // SAFETY: the kernel allowed this port and the three after it; as above.
+        unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack)) }
+        value
+    }
+
     /// Fills `bytes` from one port.
     pub(super) fn read(&self, port: u16, bytes: &mut [u8]) {
         self.check(port);

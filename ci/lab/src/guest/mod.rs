@@ -12,6 +12,7 @@
 //! }
 //! ```
 
+mod fw_cfg;
 mod io_port;
 mod kernel_log;
 mod later;
@@ -20,7 +21,7 @@ mod setup;
 
 use crate::frame::{Fatal, FatalKind, Kind, MAX_PAYLOAD_BYTES};
 use crate::initramfs;
-pub(crate) use later::JOB_FILE;
+pub(crate) use fw_cfg::JOB_FILE;
 use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{setgid, setgroups, setuid};

@@ -70,7 +70,7 @@ fn signatures_are_enforced() -> bool {
         .map_or(true, |value| value.trim() != "N")
 }
 
-/// What ends a signed module (`MODULE_SIG_STRING`, include/linux/module_signature.h).
+/// What ends a signed module (`MODULE_SIG_STRING`, `include/linux/module_signature.h`).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 /// `struct module_signature` before it; the signature's length is big-endian at its end.
 const SIGNATURE_INFO_BYTES: usize = 12;
