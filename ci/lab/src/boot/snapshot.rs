@@ -143,7 +143,18 @@ fn sum(path: &Path) -> io::Result<Sum> {
 pub(super) fn copy_memory(from: &File, to: &Path) -> io::Result<()> {
     let copy = File::create_new(to)?;
     copy.set_len(from.metadata()?.len())?;
-    each_page(from, &mut |at, page| copy.write_all_at(page, at))
+    // Pages that follow each other are written together.
+    let (mut begin, mut run) = (0, Vec::with_capacity(1 << 20));
+    each_page(from, &mut |at, page| {
+        if at != begin + run.len() as u64 || run.len() + page.len() > run.capacity() {
+            copy.write_all_at(&run, begin)?;
+            run.clear();
+            begin = at;
+        }
+        run.extend_from_slice(page);
+        Ok(())
+    })?;
+    copy.write_all_at(&run, begin)
 }
 
 /// Every page that is not zero, with its offset. Zeros that were written and zeros that were not are

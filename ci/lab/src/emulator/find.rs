@@ -1,5 +1,6 @@
 //! Finding an emulator, and refusing one that is too old.
 
+use super::memo;
 use crate::cache::Cache;
 use crate::fault::{Blame, Blamed};
 use std::borrow::Cow;
@@ -266,7 +267,7 @@ impl Sought {
             if !place.named && !is_executable(&place.program) {
                 continue;
             }
-            match self.examine(place) {
+            match self.examine(place, surroundings.cache) {
                 Ok(found) => return Ok(found),
                 Err(error) => refused = Some(error),
             }
@@ -308,22 +309,18 @@ impl Sought {
         cached.into_iter().chain(installed).collect()
     }
 
-    /// Asks the program for its version.
-    fn examine(&self, place: &Place) -> Result<Found, FindError> {
+    /// Asks the program for its version, if it has not been asked before.
+    fn examine(&self, place: &Place, cache: Option<&Path>) -> Result<Found, FindError> {
         let unusable = |reason: String| FindError::Unusable {
             program: place.to_string(),
             name: self.name,
             reason,
             variable: self.variable,
         };
-        let output =
-            (self.ask)(&place.program).output().map_err(|error| unusable(error.to_string()))?;
-        let told = String::from_utf8_lossy(&output.stdout);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let parsed = (self.parse)(&told).or_else(|| (self.parse)(&complaint));
-        let Some((version, version_line)) = parsed.filter(|_| output.status.success()) else {
-            let complaint = complaint.lines().next().unwrap_or("it prints no version");
-            return Err(unusable(format!("{complaint} ({})", output.status)));
+        let known = cache.and_then(|cache| memo::recall(cache, &place.program));
+        let (version, version_line) = match known.and_then(|said| (self.parse)(&said)) {
+            Some(parsed) => parsed,
+            None => self.ask(&place.program, cache).map_err(unusable)?,
         };
         if version < self.minimum {
             return Err(FindError::TooOld {
@@ -336,6 +333,29 @@ impl Sought {
             });
         }
         Ok(Found { program: place.program.clone(), version, version_line })
+    }
+}
+
+impl Sought {
+    /// Starts the program to ask for its version; why that is not known, if it is not.
+    fn ask(
+        &self,
+        program: &Path,
+        cache: Option<&Path>,
+    ) -> Result<(EmulatorVersion, String), String> {
+        let output = (self.ask)(program).output().map_err(|error| error.to_string())?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        // Bochs says it on either.
+        for said in [String::from_utf8_lossy(&output.stdout), complaint.clone()] {
+            if let Some(parsed) = (self.parse)(&said).filter(|_| output.status.success()) {
+                if let Some(cache) = cache {
+                    memo::keep(cache, program, &said);
+                }
+                return Ok(parsed);
+            }
+        }
+        let complaint = complaint.lines().next().unwrap_or("it prints no version");
+        Err(format!("{complaint} ({})", output.status))
     }
 }
 

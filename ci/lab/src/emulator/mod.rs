@@ -4,6 +4,7 @@ mod bochs;
 mod cpu;
 mod find;
 mod machine;
+mod memo;
 mod nested;
 mod qemu;
 
