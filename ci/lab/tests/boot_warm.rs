@@ -47,13 +47,15 @@ fn entry(boot: &Boot) -> PathBuf {
 #[test]
 fn a_run_is_the_same_cold_saved_and_resumed() {
     let (_folder, boot) = saving(SAYS_MUCH);
-    is_the_same_cold_saved_and_resumed(&boot);
+    // A paused QEMU's clock may have jumped, and the kernel accounts for a shorter sleep then: one
+    // that never paused is some instructions apart.
+    is_the_same_cold_saved_and_resumed(&boot, 99);
 }
 
 #[test]
 fn a_run_on_bochs_is_the_same_cold_saved_and_resumed() {
     let (_folder, boot) = saving_on_bochs(SAYS_MUCH);
-    is_the_same_cold_saved_and_resumed(&boot);
+    is_the_same_cold_saved_and_resumed(&boot, 0);
 }
 
 /// When the kernel last looked at its clock, in nanoseconds, which are instructions on QEMU.
@@ -65,7 +67,8 @@ fn last_time(frames: &[String]) -> u64 {
 /// The clock counts instructions: what was done before shows in it.
 const SAYS_MUCH: &str = "timers\nkvm\nflood 2000\nmodules\ntimers";
 
-fn is_the_same_cold_saved_and_resumed(boot: &Boot) {
+/// `apart`: nanoseconds by which a run that was never saved may differ.
+fn is_the_same_cold_saved_and_resumed(boot: &Boot, apart: u64) {
     let boot = Boot { append: vec!["loglevel=7".to_owned()], ..boot.clone() };
     let (frames, warm, warnings) = told(&boot);
     assert_eq!((warm, warnings.len()), (false, 0), "{warnings:?}");
@@ -73,9 +76,9 @@ fn is_the_same_cold_saved_and_resumed(boot: &Boot) {
     let (cold, warm, warnings) = told(&Boot { snapshots: None, ..boot.clone() });
     assert_eq!((warm, warnings.len()), (false, 0), "{warnings:?}");
     assert_eq!(cold[1..cold.len() - 1], frames[1..frames.len() - 1]);
-    // A paused QEMU's clock may have jumped, and the kernel accounts for a shorter sleep then.
-    let apart = last_time(&cold).abs_diff(last_time(&frames));
-    assert!(apart < 100, "{apart} ns apart");
+    let found = last_time(&cold).abs_diff(last_time(&frames));
+    assert!(found <= apart, "{found} ns apart");
+    assert!(apart > 0 || cold == frames, "the timers differ");
 
     // Another job goes on from the same machine, and its console's log begins with the boot's.
     let console = tempfile::NamedTempFile::new().unwrap();
