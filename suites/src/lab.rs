@@ -170,6 +170,7 @@ impl Run<'_> {
             .map_err(Failure::of_lab)?;
         let boot = Boot {
             image: self.kernel.image.clone(),
+            image_sum: self.kernel.image_sum,
             modules: modules
                 .into_iter()
                 .map(|module| (format!("{}.ko", module.name), module.bytes))

@@ -161,8 +161,9 @@ impl RunInfo {
                 .prefix(".run-")
                 .permissions(Permissions::from_mode(ALL_MAY_READ))
                 .tempfile_in(dir)?;
-            serde_json::to_writer_pretty(&mut file, self)?;
-            file.write_all(b"\n")?;
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            file.write_all(&text)?;
             file.as_file().sync_all()?;
             Ok(file)
         };

@@ -1,7 +1,7 @@
 //! The tests' program: PID 1 in the lab, and on the host a process that boots and can be killed.
 
 use drbench_lab::boot::Boot;
-use drbench_lab::cache::Cache;
+use drbench_lab::cache::{Cache, Digest};
 use drbench_lab::emulator::{Clock, Emulator, Machine};
 use drbench_lab::guest::{self, GuestError};
 use std::fs;
@@ -83,6 +83,7 @@ fn boot_from_arguments() -> Result<(), String> {
         .map(|folder| Cache::open(PathBuf::from(folder)).map_err(|error| error.to_string()))
         .transpose()?;
     let boot = Boot {
+        image_sum: Digest::of_file(&image).map_err(|error| error.to_string())?,
         image,
         modules,
         init: std::env::current_exe().map_err(|error| error.to_string())?,

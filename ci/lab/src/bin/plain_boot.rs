@@ -39,6 +39,7 @@ fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
     let kernel = kernel::prepare(&name.parse()?, &cache, &|text| eprintln!("plain-boot: {text}"))?;
     let boot = Boot {
         image: kernel.image,
+        image_sum: kernel.image_sum,
         modules: vec![],
         init: std::env::current_exe()?,
         job: vec![],

@@ -16,7 +16,7 @@ pub use error::BootError;
 pub use qmp::QmpError;
 pub use snapshot::KIND as SNAPSHOTS;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Digest};
 use crate::emulator::{Clock, Emulator, Machine};
 use crate::frame::{Fatal, FrameError};
 use crate::initramfs::{self, Errand, Later};
@@ -37,6 +37,8 @@ const POLL: Duration = Duration::from_millis(5);
 pub struct Boot {
     /// The kernel: an ELF vmlinux with a PVH entry, or a bzImage (several seconds slower).
     pub image: PathBuf,
+    /// Its checksum: a machine that is saved is saved under it.
+    pub image_sum: Digest,
     /// Names such as `kvm_amd` and uncompressed contents, in load order.
     pub modules: Vec<(String, Vec<u8>)>,
     /// The static binary that is PID 1 and the only program; see [`crate::guest`].

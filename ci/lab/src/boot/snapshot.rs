@@ -23,8 +23,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The cache's kind of entry. Another number: older entries are not looked at.
 pub const KIND: &str = "snapshots-2";
@@ -131,21 +133,44 @@ impl Snapshot {
 fn sum(path: &Path) -> io::Result<Sum> {
     let file = File::open(path)?;
     let mut hasher = crc32fast::Hasher::new();
-    each_page(&file, &mut |at, page| {
+    let bytes = file.metadata()?.len();
+    each_page(&file, 0..bytes, &mut |at, page| {
         hasher.update(&at.to_le_bytes());
         hasher.update(page);
         Ok(())
     })?;
-    Ok(Sum { bytes: file.metadata()?.len(), crc32: hasher.finalize() })
+    Ok(Sum { bytes, crc32: hasher.finalize() })
 }
 
-/// Copies a machine's memory; what is zero stays a hole.
+/// Copies a machine's memory; what is zero stays a hole. The machine waits meanwhile, so that there are
+/// CPUs to spare.
 pub(super) fn copy_memory(from: &File, to: &Path) -> io::Result<()> {
+    /// What a thread takes at a time: a machine's memory is not filled evenly.
+    const PART: u64 = 8 << 20;
     let copy = File::create_new(to)?;
-    copy.set_len(from.metadata()?.len())?;
+    let bytes = from.metadata()?.len();
+    copy.set_len(bytes)?;
+    let taken = AtomicU64::new(0);
+    let copy_parts = || -> io::Result<()> {
+        loop {
+            let begin = taken.fetch_add(PART, Ordering::Relaxed);
+            if begin >= bytes {
+                return Ok(());
+            }
+            copy_range(from, &copy, begin..bytes.min(begin + PART))?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let second = scope.spawn(copy_parts);
+        copy_parts()?;
+        second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn copy_range(from: &File, copy: &File, range: Range<u64>) -> io::Result<()> {
     // Pages that follow each other are written together.
     let (mut begin, mut run) = (0, Vec::with_capacity(1 << 20));
-    each_page(from, &mut |at, page| {
+    each_page(from, range, &mut |at, page| {
         if at != begin + run.len() as u64 || run.len() + page.len() > run.capacity() {
             copy.write_all_at(&run, begin)?;
             run.clear();
@@ -157,15 +182,18 @@ pub(super) fn copy_memory(from: &File, to: &Path) -> io::Result<()> {
     copy.write_all_at(&run, begin)
 }
 
-/// Every page that is not zero, with its offset. Zeros that were written and zeros that were not are
-/// the same: a copy may have either.
-fn each_page(file: &File, found: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
-    let bytes = file.metadata()?.len();
+/// Every page in `range` that is not zero, with its offset. Zeros that were written and zeros that were
+/// not are the same: a copy may have either.
+fn each_page(
+    file: &File,
+    range: Range<u64>,
+    found: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < bytes {
+    let mut at = range.start;
+    while at < range.end {
         let Some(data) = seek(file, at, Whence::SeekData)? else { break };
-        let end = seek(file, data, Whence::SeekHole)?.unwrap_or(bytes);
+        let end = seek(file, data, Whence::SeekHole)?.unwrap_or(range.end).min(range.end);
         at = data;
         while at < end {
             let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
@@ -203,7 +231,7 @@ pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
     let kernel = Path::new("kernel");
     let words = emulator.recorded_command_line(&boot.machine, kernel, boot.clock, &boot.append);
     add("words", &format!("{words:?}"));
-    add("kernel", &Digest::of_file(&boot.image)?);
+    add("kernel", &boot.image_sum);
     add("init", &Digest::of_file(&boot.init)?);
     for (name, bytes) in &boot.modules {
         add(name, &Digest::of(bytes));

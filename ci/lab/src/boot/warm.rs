@@ -59,6 +59,13 @@ pub(super) struct WarmRun<'a> {
     pub(super) warnings: Vec<String>,
 }
 
+/// A snapshot to be made, and the key it is sealed with.
+#[derive(Clone, Copy)]
+struct New<'a> {
+    snapshot: &'a Snapshot,
+    key: &'a Digest,
+}
+
 /// How a run with its job ended.
 type Ended = Result<Outcome, Box<BootError>>;
 
@@ -89,13 +96,11 @@ impl WarmRun<'_> {
         let saved = self.cache.entry_or_fill(snapshot::KIND, key, |folder| -> Result<(), Detour> {
             let snapshot = Snapshot::at(folder);
             self.room(folder)?;
+            let new = New { snapshot: &snapshot, key };
             match self.emulator {
-                Emulator::Qemu(qemu) => self.first_on_qemu(qemu, &snapshot, &mut ended, on_frame),
-                Emulator::Bochs(bochs) => {
-                    self.first_on_bochs(bochs, &snapshot, &mut ended, on_frame)
-                }
-            }?;
-            Ok(snapshot.seal(key)?)
+                Emulator::Qemu(qemu) => self.first_on_qemu(qemu, new, &mut ended, on_frame),
+                Emulator::Bochs(bochs) => self.first_on_bochs(bochs, new, &mut ended, on_frame),
+            }
         });
         match (ended, saved) {
             (Some(ended), saved) => {

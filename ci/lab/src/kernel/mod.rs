@@ -32,7 +32,7 @@ use module::ModuleDir;
 const KERNEL_MODULES: [&str; 3] = ["kvm", "kvm_amd", "kvm_intel"];
 
 /// The cache's kind of entry for prepared kernels. The number rises when their layout changes.
-const CACHE_KIND: &str = "kernels-1";
+const CACHE_KIND: &str = "kernels-2";
 /// What was found out about a prepared kernel.
 const FACTS: &str = "kernel.json";
 /// A prepared kernel's ELF file.
@@ -51,6 +51,8 @@ pub struct Kernel {
     pub image: PathBuf,
     /// The form of [`Kernel::image`].
     pub format: ImageFormat,
+    /// The checksum of [`Kernel::image`], taken when it was written or read: a vmlinux is long.
+    pub image_sum: Digest,
     /// Where the modules lie, at any depth.
     pub module_dir: PathBuf,
     /// What was changed in its kvm modules: `stock`, `always`, `never`, or a patch's or directory's name.
@@ -81,6 +83,7 @@ struct Facts {
     format: ImageFormat,
     /// The image's name in the directory.
     image: String,
+    image_sum: Digest,
 }
 
 impl Kernel {
@@ -103,6 +106,7 @@ impl Kernel {
             release: facts.release,
             image: entry.join(facts.image),
             format: facts.format,
+            image_sum: facts.image_sum,
             module_dir: entry.join(package::MODULES),
             variant: STOCK.to_owned(),
             overlay: None,
@@ -189,13 +193,14 @@ fn prepare_files(
         .map_err(|source| KernelError::ModuleDir { dir: module_dir.to_owned(), source })?;
     if image::is_elf(&file) {
         let facts = elf_facts(&file).map_err(bad)?;
-        let Facts { version, kernel_id, release, format, .. } = facts;
+        let Facts { version, kernel_id, release, format, image_sum, .. } = facts;
         return Ok(Kernel {
             version,
             kernel_id,
             release,
             format,
             image: path,
+            image_sum,
             module_dir,
             variant: STOCK.to_owned(),
             overlay: None,
@@ -226,6 +231,7 @@ fn elf_facts(file: &[u8]) -> Result<Facts, ImageError> {
         release: banner.release,
         format: ImageFormat::PvhElf,
         image: VMLINUX.to_owned(),
+        image_sum: Digest::of(file),
     })
 }
 
@@ -265,9 +271,9 @@ impl Image {
             build_id = Vmlinux::parse(vmlinux).and_then(|v| v.build_id()).unwrap_or(None);
             Cache::write(&place.join(VMLINUX), vmlinux)?;
         }
-        let (format, image) = match self.vmlinux {
-            Some(_) => (ImageFormat::PvhElf, VMLINUX),
-            None => (ImageFormat::BzImage, package::IMAGE),
+        let (format, image, bytes) = match &self.vmlinux {
+            Some(vmlinux) => (ImageFormat::PvhElf, VMLINUX, vmlinux.as_slice()),
+            None => (ImageFormat::BzImage, package::IMAGE, file),
         };
         write_facts(
             place,
@@ -277,6 +283,7 @@ impl Image {
                 release: self.banner.release.clone(),
                 format,
                 image: image.to_owned(),
+                image_sum: Digest::of(bytes),
             },
         )
     }

@@ -55,6 +55,7 @@ pub fn qemu() -> Emulator {
 pub fn boot(job: &str) -> Boot {
     Boot {
         image: kernel().image.clone(),
+        image_sum: kernel().image_sum,
         modules: Vec::new(),
         init: init().to_owned(),
         job: job.as_bytes().to_vec(),

@@ -4,7 +4,7 @@ use super::super::process::Process;
 use super::super::receive::Receiver;
 use super::super::snapshot::Snapshot;
 use super::super::{Files, bochs};
-use super::{Detour, Ended, WarmRun};
+use super::{Detour, Ended, New, WarmRun};
 use crate::emulator::Bochs;
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ impl WarmRun<'_> {
     pub(super) fn first_on_bochs(
         &self,
         bochs: &Bochs,
-        snapshot: &Snapshot,
+        New { snapshot, key }: New<'_>,
         ended: &mut Option<Ended>,
         on_frame: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Detour> {
@@ -33,7 +33,8 @@ impl WarmRun<'_> {
                 "Bochs did not save it in {}: {error}",
                 snapshot.folder().display()
             ))
-        })
+        })?;
+        Ok(snapshot.seal(key)?)
     }
 
     /// Does the job in a machine resumed from `snapshot`.

@@ -10,7 +10,7 @@ use super::super::receive::Receiver;
 use super::super::snapshot::{self, Snapshot};
 use super::super::stage::Stage;
 use super::super::{Boot, BootError, Console, Files, POLL, Stopped};
-use super::{Detour, Ended, SPARE_BYTES, WarmRun, free_bytes};
+use super::{Detour, Ended, New, SPARE_BYTES, WarmRun, free_bytes};
 use crate::emulator::Qemu;
 use serde_json::json;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ impl WarmRun<'_> {
     pub(super) fn first_on_qemu(
         &self,
         qemu: &Qemu,
-        snapshot: &Snapshot,
+        New { snapshot, key }: New<'_>,
         ended: &mut Option<Ended>,
         on_frame: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Detour> {
@@ -64,8 +64,10 @@ impl WarmRun<'_> {
         let saved = save(&mut qmp, &memory, snapshot, &files);
         // Whatever came of that, the machine goes on.
         qmp.command("cont", &json!({})).map_err(|error| Detour::Unsaved(error.to_string()))?;
+        // The frames wait in their file.
+        let sealed = saved.and_then(|()| Ok(snapshot.seal(key)?));
         *ended = Some(self.follow(process, &mut receiver, &files, command_line, on_frame));
-        saved
+        sealed
     }
 
     /// Does the job in a machine resumed from `snapshot`.
