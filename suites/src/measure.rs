@@ -44,7 +44,7 @@ struct Bench {
 pub struct Ready {
     host: Host,
     bench: Bench,
-    trace: Result<ExitTrace, Unavailable>,
+    trace: Option<ExitTrace>,
     target: Target,
 }
 
@@ -59,21 +59,20 @@ impl Ready {
         let mut bench = Bench::new(&host)?;
         let trace = open_trace(&host);
         let target = describe(&host, &mut bench, &trace);
-        Ok(Self { host, bench, trace, target })
+        Ok(Self { host, bench, trace: trace.ok(), target })
     }
 
     /// What could be measured here, for a job that measures nothing itself.
-    pub fn survey(self) -> (Host, Target) {
-        (self.host, self.target)
+    pub fn survey(&self) -> (&Host, &Target) {
+        (&self.host, &self.target)
     }
 }
 
 /// Measures every cell: a pass over all of them for counts, one for costs, and one for cycles where
 /// there is a PMU.
-pub fn measure(ready: Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
-    let Ready { host, mut bench, trace, target } = ready;
-    emit(Message::Target(Box::new(target)))?;
-    let mut trace = trace.ok();
+pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
+    let Ready { host, bench, trace, target } = ready;
+    emit(Message::Target(Box::new(target.clone())))?;
     let mut totals = vec![None; plan.cells.len()];
     let mut broken = vec![None; plan.cells.len()];
     for pass in [Pass::Counted, Pass::Costed, Pass::Cycles] {
@@ -95,7 +94,7 @@ pub fn measure(ready: Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Err
                 if let Err(error) = bench.cell(cell, goal, &mut counters, &mut batches) {
                     broken[index] = Some(error.to_string());
                     // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
-                    bench = Bench::new(&host)?;
+                    *bench = Bench::new(host)?;
                 }
             }
             totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);

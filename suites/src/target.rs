@@ -10,21 +10,21 @@ use crate::protocol::{self, CheckOutcome, Checked, Job, Message};
 
 /// Does `job` on this kernel's KVM.
 pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
-    work_ready(Ready::new()?, job, emit)
+    work_ready(&mut Ready::new()?, job, emit)
 }
 
-fn work_ready(ready: Ready, job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
+fn work_ready(ready: &mut Ready, job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
     match job {
         Job::Measure(plan) => measure::measure(ready, plan, emit),
         Job::Selfcheck => selfcheck(ready, emit),
     }
 }
 
-fn selfcheck(ready: Ready, emit: &mut Emit<'_>) -> Result<(), Error> {
+fn selfcheck(ready: &Ready, emit: &mut Emit<'_>) -> Result<(), Error> {
     let (host, target) = ready.survey();
-    emit(Message::Target(Box::new(target)))?;
+    emit(Message::Target(Box::new(target.clone())))?;
     for check in bench_vmm::selfcheck::CHECKS {
-        let outcome = match check.run(&host) {
+        let outcome = match check.run(host) {
             Ok(Outcome::Passed(figures)) => CheckOutcome::Passed(figures),
             Ok(Outcome::Skipped(reason)) => CheckOutcome::Skipped(reason),
             Err(failure) => CheckOutcome::Failed(failure.to_string()),
@@ -47,10 +47,12 @@ pub fn run_as_init() -> ! {
             drop(prepared);
             prepared = ready()?;
         }
-        work_ready(prepared, &job, &mut |message| {
+        let done = work_ready(&mut prepared, &job, &mut |message| {
             session.send(&protocol::encode(&message)?)?;
             Ok(())
-        })
-        .map_err(GuestError::refused)
+        });
+        // The machine is about to go as a whole: taking the virtual one apart first only takes time.
+        std::mem::forget(prepared);
+        done.map_err(GuestError::refused)
     })
 }

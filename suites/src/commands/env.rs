@@ -16,7 +16,7 @@ pub fn env(args: &EnvArgs) -> Result<Status, Failure> {
     line("processor", &environment::cpuinfo("model name").unwrap_or_else(|| "unknown".to_owned()))?;
     match Host::open() {
         Err(error) => line("KVM", &format!("no: {error}"))?,
-        Ok(host) => match measure::Ready::with(host).map(|ready| ready.survey().1) {
+        Ok(host) => match measure::Ready::with(host).map(|ready| ready.survey().1.clone()) {
             Ok(target) => kvm(&target)?,
             Err(error) => line("KVM", &format!("no: {error}"))?,
         },
