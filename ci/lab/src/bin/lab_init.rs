@@ -83,7 +83,7 @@ fn boot_from_arguments() -> Result<(), String> {
         .map(|folder| Cache::open(PathBuf::from(folder)).map_err(|error| error.to_string()))
         .transpose()?;
     let boot = Boot {
-        image_sum: Digest::of_file(&image).map_err(|error| error.to_string())?,
+        image_sum: Digest::of_file(&image).map_err(|e| format!("{}: {e}", image.display()))?,
         image,
         modules,
         init: std::env::current_exe().map_err(|error| error.to_string())?,
