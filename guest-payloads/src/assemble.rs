@@ -14,7 +14,7 @@ use iced_x86::code_asm::{
     AsmRegister64, CodeAssembler, CodeLabel, al, dr0, dr1, dr2, dr3, dr6, dr7, eax, ebx, ecx, edx,
     qword_ptr, r8, r9, r10, r11, r12, r13, r14, r15d, rax, rbp, rdi, rdx, rsi, rsp,
 };
-use iced_x86::{BlockEncoderOptions, IcedError};
+use iced_x86::{BlockEncoderOptions, IcedError, Register};
 use thiserror::Error;
 
 use crate::interposed::{CpuVendor, InterposedKind};
@@ -382,6 +382,20 @@ fn assembler_register(register: DebugRegister) -> iced_x86::code_asm::AsmRegiste
     }
 }
 
+impl Access {
+    /// Whether its instruction has a REX prefix in payloads: KVM's instruction emulator, where it
+    /// executes the access, spends instructions on each prefix.
+    pub fn has_prefix(self) -> bool {
+        match self {
+            Self::Read(_) => false,
+            Self::Write(_, content) => Register::from(holder(content)).number() >= FIRST_WITH_REX,
+        }
+    }
+}
+
+/// R8, the first general register that only a REX prefix can name.
+const FIRST_WITH_REX: usize = 8;
+
 /// The general register that holds a value through the section.
 fn holder(content: Content) -> AsmRegister64 {
     match content {
@@ -400,7 +414,7 @@ fn holder(content: Content) -> AsmRegister64 {
 
 #[cfg(test)]
 mod tests {
-    use iced_x86::{Code, Instruction, Mnemonic, Register};
+    use iced_x86::{Code, Instruction, Mnemonic};
     use proptest::prelude::*;
 
     use super::*;
@@ -479,6 +493,21 @@ mod tests {
                 dr_accesses: u64::from(workload.switches) * u64::from(workload.accesses()),
                 interposed: workload.interposed_exits(),
             });
+        }
+    }
+
+    #[test]
+    fn prefixes_are_where_the_accesses_say() {
+        const WITHOUT: usize = 3; // 0F 21 /r or 0F 23 /r
+        for pattern in Pattern::CATALOGUE.map(|(pattern, _)| pattern) {
+            let payload = Payload::assemble(&Workload::new(pattern), CpuVendor::Amd).unwrap();
+            let section = listing::decode(&payload.code, layout::CODE)
+                .filter(|instruction| payload.section.contains(&instruction.ip()))
+                .filter(|i| matches!(i.code(), Code::Mov_r64_dr | Code::Mov_dr_r64));
+            let found: Vec<_> = section.map(|instruction| instruction.len() > WITHOUT).collect();
+            let switch = pattern.switch();
+            let said = switch.save.into_iter().chain(switch.restore).map(Access::has_prefix);
+            assert_eq!(found, said.collect::<Vec<_>>(), "{pattern}");
         }
     }
 

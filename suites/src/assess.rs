@@ -6,6 +6,8 @@
 use guest_payloads::{CpuVendor, InterposedKind, Payload, Rearm};
 use reports::{Metric, Source};
 
+use crate::cli::Suite;
+use crate::cost::{self, Costed};
 use crate::judge::{self, Evidence, Verdict};
 use crate::plan::{Cell, Role};
 use crate::protocol::{Batch, Measured, Pass};
@@ -88,7 +90,29 @@ impl Assessment {
                 rows.extend(self.rows(index, Pass::Costed));
             }
         }
+        if self.context.suite.as_str() == Suite::Cost.name() {
+            rows.extend(cost::rows(&self.context, &self.costed()));
+        }
         rows
+    }
+
+    /// What the cost model is fitted on: every cell with a prediction whose cost is known.
+    fn costed(&self) -> Vec<Costed<'_>> {
+        let one = |(cell, passes): (&'_ Cell, &Passes)| {
+            let rearm = cell.workload.interposed.map_or(Rearm::Yes, |i| self.rearm(i.kind));
+            let prediction = Prediction::of(cell, self.verdict.as_ref()?, rearm)?;
+            let batches = passes.costed.as_ref()?.as_ref().ok()?;
+            let ticks = rows::section_ticks(batches, Some(prediction.exits.total()))?;
+            let payload = Payload::assemble(&cell.workload, self.vendor).ok()?;
+            Some((prediction.policy, rearm, ticks, payload.instructions))
+        };
+        let cells = self.cells.iter().zip(&self.measured);
+        cells
+            .filter_map(|(cell, passes)| {
+                let (policy, rearm, ticks, instructions) = one((cell, passes))?;
+                Some(Costed { cell, policy, rearm, ticks, instructions })
+            })
+            .collect()
     }
 
     /// Whether a cell has a second pass: probes are only counted.

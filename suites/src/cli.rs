@@ -181,6 +181,8 @@ pub struct RunArgs {
 pub enum Suite {
     /// Which DR policy the kernel has: counted exits beside predicted ones
     Policy,
+    /// What exits cost: prices fitted on half of a sweep and tested on the other half
+    Cost,
     /// Whether drbench's own VMM holds on this kernel: watchdog, crash reports, exception log
     Selfcheck,
 }
@@ -190,6 +192,7 @@ impl Suite {
     pub fn name(self) -> &'static str {
         match self {
             Self::Policy => "policy",
+            Self::Cost => "cost",
             Self::Selfcheck => "selfcheck",
         }
     }

@@ -98,8 +98,11 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
     if args.suite == Suite::Selfcheck {
         return Ok((vec![], Job::Selfcheck));
     }
-    let cells =
-        if args.workload.is_empty() { plan::policy(&[]) } else { plan::only(&args.workload) };
+    let cells = match args.suite {
+        Suite::Cost => plan::cost(),
+        _ if !args.workload.is_empty() => plan::only(&args.workload),
+        Suite::Policy | Suite::Selfcheck => plan::policy(&[]),
+    };
     let one = |cell: &Cell| {
         let payload = Payload::assemble(&cell.workload, vendor).map_err(Failure::environment)?;
         Ok(JobCell {

@@ -118,6 +118,67 @@ pub fn policy(more: &[Workload]) -> Vec<Cell> {
     cells
 }
 
+/// Patterns of the cost suite: sweeps by size, and what guests really do.
+const SWEPT: [Pattern; 18] = [
+    Pattern::None,
+    Pattern::Accesses(1),
+    Pattern::Accesses(2),
+    Pattern::Accesses(3),
+    Pattern::Accesses(4),
+    Pattern::Accesses(5),
+    Pattern::Accesses(6),
+    Pattern::Accesses(8),
+    Pattern::Accesses(12),
+    Pattern::Accesses(16),
+    Pattern::Accesses(24),
+    Pattern::Dr7,
+    Pattern::Scan,
+    Pattern::LinuxHwbp(Slot::S0),
+    Pattern::LinuxHwbp(Slot::S1),
+    Pattern::LinuxHwbp(Slot::S3),
+    Pattern::SaveRestore,
+    Pattern::Windows,
+];
+/// Periods of the cost suite's interposed exits, in a section of [`Workload::DEFAULT_SWITCHES`].
+const SWEPT_PERIODS: [u32; 3] = [1, 2, 4];
+/// Long periods, each in a section that has one such exit; for a pattern of one access.
+const LONG_PERIODS: [u32; 3] = [10, 100, 1000];
+
+/// Every cell of the cost suite, those that decide the verdict first.
+pub fn cost() -> Vec<Cell> {
+    let mut cells = anchors();
+    cells.push(emulation_probe());
+    cells.extend(InterposedKind::ALL.map(fast_path_probe));
+    let every = |kind, every| period(Some((kind, every)));
+    for session in Session::ALL {
+        for pattern in SWEPT {
+            push_new(&mut cells, Workload::new(pattern), session);
+            push_new(&mut cells, Workload { armed: true, ..Workload::new(pattern) }, session);
+            for kind in InterposedKind::ALL {
+                for interposed in SWEPT_PERIODS.map(|k| every(kind, k)) {
+                    push_new(
+                        &mut cells,
+                        Workload { interposed, ..Workload::new(pattern) },
+                        session,
+                    );
+                }
+            }
+            let interposed = every(InterposedKind::Cpuid, 1);
+            let armed = Workload { interposed, armed: true, ..Workload::new(pattern) };
+            push_new(&mut cells, armed, session);
+        }
+        for switches in LONG_PERIODS {
+            let interposed = every(InterposedKind::Cpuid, switches);
+            push_new(
+                &mut cells,
+                Workload { interposed, switches, ..Workload::new(Pattern::Dr7) },
+                session,
+            );
+        }
+    }
+    cells
+}
+
 /// Only what a verdict needs: the anchors, the probe for interpretation, and the user's workloads.
 pub fn only(workloads: &[Workload]) -> Vec<Cell> {
     let mut cells = anchors();

@@ -38,6 +38,10 @@ pub enum Metric {
     ShareLost,
     /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
     Fastpath(Name),
+    /// What one thing costs each time, by a model fitted on many cells; `samples` are the cells.
+    Cost(Name),
+    /// How far a fitted model is off at worst, over the cells of this half, as a share.
+    Residual(Name),
     /// A correctness check; its status is the result.
     Check(Name),
 }
@@ -59,8 +63,13 @@ const PLAIN: [(&str, Metric); 10] = [
 type WithName = (&'static str, fn(Name) -> Metric);
 
 /// The metrics of a word and a name.
-const NAMED: [WithName; 3] =
-    [("exits", Metric::ExitsBy), ("fastpath", Metric::Fastpath), ("check", Metric::Check)];
+const NAMED: [WithName; 5] = [
+    ("exits", Metric::ExitsBy),
+    ("fastpath", Metric::Fastpath),
+    ("cost", Metric::Cost),
+    ("residual", Metric::Residual),
+    ("check", Metric::Check),
+];
 
 impl Metric {
     /// The unit such a metric usually has. (Time stamps of an emulated processor are instructions:
@@ -73,9 +82,9 @@ impl Metric {
             | Self::AsyncExits
             | Self::ExitsBy(_) => Unit::Exits,
             Self::GuestCycles | Self::HostCycles => Unit::Cycles,
-            Self::Instructions => Unit::Instructions,
+            Self::Instructions | Self::Cost(_) => Unit::Instructions,
             Self::Ns => Unit::Ns,
-            Self::ShareLost => Unit::Ratio,
+            Self::ShareLost | Self::Residual(_) => Unit::Ratio,
             Self::Verdict | Self::Fastpath(_) | Self::Check(_) => Unit::None,
         }
     }
@@ -91,6 +100,8 @@ impl fmt::Display for Metric {
         match self {
             Self::ExitsBy(name) => write!(f, "exits:{name}"),
             Self::Fastpath(name) => write!(f, "fastpath:{name}"),
+            Self::Cost(name) => write!(f, "cost:{name}"),
+            Self::Residual(name) => write!(f, "residual:{name}"),
             Self::Check(name) => write!(f, "check:{name}"),
             plain => PLAIN
                 .iter()
@@ -113,8 +124,10 @@ impl FromStr for Metric {
         });
         named.ok_or_else(|| {
             let words: Vec<_> = PLAIN.iter().map(|(word, _)| *word).collect();
-            let expected =
-                format!("a metric ({}, exits:REASON, fastpath:KIND, check:NAME)", words.join(", "));
+            let expected = format!(
+                "a metric ({}, exits:REASON, fastpath:KIND, cost:NAME, residual:HALF, check:NAME)",
+                words.join(", ")
+            );
             Unexpected::new(expected, text)
         })
     }

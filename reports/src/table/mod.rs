@@ -1,9 +1,11 @@
 //! Tables for the terminal.
 
+mod cost;
 mod notes;
 mod policy;
 mod summary;
 
+pub use cost::{COST_SUITE, cost_table};
 pub use policy::{POLICY_SUITE, policy_table};
 pub use summary::summary_table;
 

@@ -23,10 +23,10 @@ const LEGEND: &str = "a: accesses per switch. S: switches. cpuid/10: such an exi
                       guest's doing.";
 
 /// Rows of one kernel on one target.
-struct Section<'a> {
+pub(super) struct Section<'a> {
     subject: &'a Subject,
-    target: &'a Target,
-    records: Vec<&'a Record>,
+    pub(super) target: &'a Target,
+    pub(super) records: Vec<&'a Record>,
 }
 
 /// Rows of one cell.
@@ -38,7 +38,7 @@ struct Row<'a> {
 /// The table of the policy suite: a section per kernel and target, failures in full sentences
 /// below, then what the figures are. At most [`WIDTH`](super::WIDTH) columns wide.
 pub fn policy_table(records: &[Record], style: Style) -> String {
-    let sections = sections(records);
+    let sections = sections(records, POLICY_SUITE);
     if sections.is_empty() {
         return format!("There are no results of the suite `{POLICY_SUITE}`.\n");
     }
@@ -54,12 +54,13 @@ pub fn policy_table(records: &[Record], style: Style) -> String {
     text
 }
 
-fn sections(records: &[Record]) -> Vec<Section<'_>> {
+/// A suite's rows, by kernel and target, in the order of their first appearance.
+pub(super) fn sections<'a>(records: &'a [Record], suite: &str) -> Vec<Section<'a>> {
     let mut sections: Vec<Section<'_>> = Vec::new();
     let mut index = HashMap::new();
     for record in records {
         let (subject, target) = (&record.subject, &record.key.target);
-        if record.key.cell.suite.as_str() != POLICY_SUITE {
+        if record.key.cell.suite.as_str() != suite {
             continue;
         }
         let at = *index.entry((subject, target)).or_insert(sections.len());

@@ -91,6 +91,10 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
             "--workload is for suites that measure, and selfcheck does not",
         ),
         (
+            args.suite == Suite::Cost && !args.workload.is_empty(),
+            "--workload is for the suite policy: the cost suite fits its prices on its own sweep",
+        ),
+        (
             native && !args.cpu.is_empty(),
             "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
         ),

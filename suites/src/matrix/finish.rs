@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use reports::{Metric, Record, policy_table, summary_table};
+use reports::{Metric, Record, cost_table, policy_table, summary_table};
 
 use super::session::Ended;
 use super::{MatrixCell, Session, repeat};
@@ -147,6 +147,9 @@ fn show(
                 "\nThe counts of every cell: drbench run --resume {} --details",
                 shown.display()
             );
+        }
+        Suite::Cost => {
+            write_out(format_args!("{}", cost_table(&records, terminal::style())))?;
         }
         Suite::Selfcheck => checks(finished)?,
     }

@@ -105,6 +105,13 @@ fn too_few(total: u64, undisturbed: usize, batches: &[Batch]) -> Blot {
     if fewest < total { Blot::Failed(reason) } else { Blot::Unresolved(reason) }
 }
 
+/// Ticks of a whole section, as its undisturbed batches agree on them; none if no two do.
+pub fn section_ticks(batches: &[Batch], counted_total: Option<u64>) -> Option<u64> {
+    let (undisturbed, _) = undisturbed(batches, counted_total);
+    let (ticks, alike) = shared(undisturbed.iter().map(|(_, batch)| batch.tsc))?;
+    (alike > 1).then_some(ticks)
+}
+
 /// The value that the undisturbed batches share: ticks that fall into the host's part of an exit add
 /// instructions without adding an exit, so the most frequent value is taken, of equals the smallest.
 fn shared(values: impl Iterator<Item = u64>) -> Option<(u64, u64)> {

@@ -10,7 +10,7 @@ use crate::judge::{self, Verdict};
 use crate::plan::{Cell, Session};
 use crate::protocol::Target;
 
-pub use costed::{cost, costed, cycles};
+pub use costed::{cost, costed, cycles, section_ticks};
 pub use counted::counted;
 
 /// What every row of a run shares.

@@ -3,6 +3,7 @@
 mod bisect;
 mod common;
 mod failures;
+mod lab_cost;
 mod lab_policy;
 mod matrix;
 mod native;

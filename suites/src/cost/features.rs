@@ -1,0 +1,210 @@
+//! What has a price, and how often a section pays it.
+
+use guest_payloads::{Access, Content, DebugRegister, InterposedKind, Policy, Rearm, Workload};
+
+/// Something that costs host instructions each time it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Parameter {
+    /// The DR exit of a lazy kernel: it loads the guest's registers and enters again; the guest then
+    /// executes the instruction itself.
+    DrExitLazy,
+    /// An access that KVM executes for the guest: MOV from a debug register.
+    DrExitRead,
+    /// The same: MOV to DR0-3.
+    DrExitWriteAddress,
+    /// The same: MOV to DR6.
+    DrExitWriteStatus,
+    /// The same: MOV to DR7.
+    DrExitWriteControl,
+    /// What a REX prefix of such an access costs. Only where it is KVM's instruction emulator that
+    /// executes it.
+    Prefix,
+    /// An interposed exit, with clean debug registers.
+    Exit(InterposedKind),
+    /// What a full exit costs more when the guest has the registers: they are read back.
+    DirtySync,
+    /// What an entry costs more with a breakpoint enabled: the registers are loaded.
+    ArmedEntry,
+    /// What an access that KVM executes costs more with a breakpoint enabled: KVM's instruction
+    /// emulator asks first whether one is hit (`kvm_vcpu_check_code_breakpoint`). Only where it is the
+    /// emulator that executes it.
+    ArmedAccess,
+}
+
+impl Parameter {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DrExitLazy => "dr-exit-lazy",
+            Self::DrExitRead => "dr-exit-read",
+            Self::DrExitWriteAddress => "dr-exit-write-dr0-3",
+            Self::DrExitWriteStatus => "dr-exit-write-dr6",
+            Self::DrExitWriteControl => "dr-exit-write-dr7",
+            Self::Prefix => "emulated-prefix",
+            Self::Exit(InterposedKind::Cpuid) => "exit-cpuid",
+            Self::Exit(InterposedKind::Hypercall) => "exit-hypercall",
+            Self::Exit(InterposedKind::PioUser) => "exit-pio-user",
+            Self::Exit(InterposedKind::Rdmsr) => "exit-rdmsr",
+            Self::Exit(InterposedKind::Wrmsr) => "exit-wrmsr",
+            Self::DirtySync => "dirty-sync",
+            Self::ArmedEntry => "armed-entry",
+            Self::ArmedAccess => "armed-access",
+        }
+    }
+
+    fn of_access(access: Access) -> Self {
+        match access {
+            Access::Read(_) => Self::DrExitRead,
+            Access::Write(DebugRegister::Dr6, _) => Self::DrExitWriteStatus,
+            Access::Write(DebugRegister::Dr7, _) => Self::DrExitWriteControl,
+            Access::Write(..) => Self::DrExitWriteAddress,
+        }
+    }
+}
+
+/// How often a section pays for what, under a policy that is in force: walked through access by
+/// access, as the guest executes it. Each parameter once, in their order; none with 0.
+pub fn features(workload: &Workload, policy: Policy, rearm: Rearm) -> Vec<(Parameter, u64)> {
+    let mut walk = Walk {
+        policy,
+        rearm,
+        // The BEGIN OUT was a full exit.
+        intercepted: matches!(policy, Policy::Always | Policy::Lazy),
+        enabled: workload.armed,
+        counts: std::collections::BTreeMap::new(),
+    };
+    let switch = workload.pattern.switch();
+    let accesses: Vec<Access> = switch.save.into_iter().chain(switch.restore).collect();
+    for number in 1..=workload.switches {
+        for &access in &accesses {
+            walk.access(access, workload.armed);
+        }
+        if let Some(interposed) = workload.interposed
+            && number % interposed.every == 0
+        {
+            walk.interposed(interposed.kind);
+        }
+    }
+    walk.counts.into_iter().collect()
+}
+
+struct Walk {
+    policy: Policy,
+    rearm: Rearm,
+    /// Whether the next access exits.
+    intercepted: bool,
+    /// Whether DR7 enables a breakpoint.
+    enabled: bool,
+    counts: std::collections::BTreeMap<Parameter, u64>,
+}
+
+impl Walk {
+    fn pay(&mut self, parameter: Parameter) {
+        *self.counts.entry(parameter).or_default() += 1;
+    }
+
+    fn access(&mut self, access: Access, armed: bool) {
+        let enabled_before = self.enabled;
+        if let Access::Write(DebugRegister::Dr7, content) = access {
+            self.enabled = armed && content != Content::Control(0);
+        }
+        match self.policy {
+            Policy::Lazy if self.intercepted => {
+                self.pay(Parameter::DrExitLazy);
+                self.intercepted = false;
+            }
+            Policy::Always => {
+                self.pay(Parameter::of_access(access));
+                if access.has_prefix() {
+                    self.pay(Parameter::Prefix);
+                }
+                if self.enabled {
+                    self.pay(Parameter::ArmedEntry);
+                }
+                if enabled_before {
+                    self.pay(Parameter::ArmedAccess);
+                }
+            }
+            Policy::Lazy | Policy::Never | Policy::Emulated => {}
+        }
+    }
+
+    fn interposed(&mut self, kind: InterposedKind) {
+        self.pay(Parameter::Exit(kind));
+        if self.rearm == Rearm::No {
+            return;
+        }
+        if self.policy == Policy::Lazy && !self.intercepted {
+            self.pay(Parameter::DirtySync);
+            self.intercepted = true;
+        }
+        if self.enabled && self.policy != Policy::Never {
+            self.pay(Parameter::ArmedEntry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counts(text: &str, policy: Policy) -> Vec<(Parameter, u64)> {
+        features(&text.parse().unwrap(), policy, Rearm::Yes)
+    }
+
+    #[test]
+    fn a_lazy_kernel_pays_for_the_first_access_after_each_full_exit() {
+        let cpuid = Parameter::Exit(InterposedKind::Cpuid);
+        assert_eq!(
+            counts("n:5,cpuid/2", Policy::Lazy),
+            [(Parameter::DrExitLazy, 2), (cpuid, 2), (Parameter::DirtySync, 2)]
+        );
+        assert_eq!(counts("none,cpuid/1", Policy::Lazy), [(cpuid, 4)], "the control stays clean");
+    }
+
+    #[test]
+    fn a_kernel_that_always_exits_pays_by_register() {
+        assert_eq!(
+            counts("save-restore", Policy::Always),
+            [
+                (Parameter::DrExitRead, 24),
+                (Parameter::DrExitWriteAddress, 16),
+                (Parameter::DrExitWriteStatus, 4),
+                (Parameter::DrExitWriteControl, 4),
+                (Parameter::Prefix, 24),
+            ]
+        );
+    }
+
+    #[test]
+    fn breakpoints_cost_while_they_are_enabled() {
+        // Six reads, and the write that enables them again: not the write that disables them, nor
+        // the five writes after that.
+        let armed = counts("windows,armed,switches=1", Policy::Always);
+        assert!(armed.contains(&(Parameter::ArmedEntry, 7)), "{armed:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn exits_are_those_of_the_exit_model(
+            accesses in 0u32..8, every in 1u32..6, switches in 1u32..20, full: bool,
+            policy in prop::sample::select(vec![Policy::Always, Policy::Lazy, Policy::Never]),
+        ) {
+            let pattern = if accesses == 0 { "none".to_owned() } else { format!("n:{accesses}") };
+            let text = format!("{pattern},cpuid/{every},switches={switches}");
+            let workload: Workload = text.parse().unwrap();
+            let rearm = if full { Rearm::Yes } else { Rearm::No };
+            let (mut dr, mut interposed) = (0, 0);
+            for (parameter, count) in features(&workload, policy, rearm) {
+                match parameter {
+                    Parameter::DrExitLazy | Parameter::DrExitWriteAddress => dr += count,
+                    Parameter::Exit(_) => interposed += count,
+                    _ => {}
+                }
+            }
+            let predicted = workload.predict(policy, rearm);
+            prop_assert_eq!((dr, interposed), (predicted.dr, predicted.interposed));
+        }
+    }
+}
