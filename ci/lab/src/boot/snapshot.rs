@@ -23,10 +23,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The cache's kind of entry. Another number: older entries are not looked at.
 pub const KIND: &str = "snapshots-2";
@@ -133,44 +131,21 @@ impl Snapshot {
 fn sum(path: &Path) -> io::Result<Sum> {
     let file = File::open(path)?;
     let mut hasher = crc32fast::Hasher::new();
-    let bytes = file.metadata()?.len();
-    each_page(&file, 0..bytes, &mut |at, page| {
+    each_page(&file, &mut |at, page| {
         hasher.update(&at.to_le_bytes());
         hasher.update(page);
         Ok(())
     })?;
-    Ok(Sum { bytes, crc32: hasher.finalize() })
+    Ok(Sum { bytes: file.metadata()?.len(), crc32: hasher.finalize() })
 }
 
-/// Copies a machine's memory; what is zero stays a hole. The machine waits meanwhile, so that there are
-/// CPUs to spare.
+/// Copies a machine's memory; what is zero stays a hole.
 pub(super) fn copy_memory(from: &File, to: &Path) -> io::Result<()> {
-    /// What a thread takes at a time: a machine's memory is not filled evenly.
-    const PART: u64 = 8 << 20;
     let copy = File::create_new(to)?;
-    let bytes = from.metadata()?.len();
-    copy.set_len(bytes)?;
-    let taken = AtomicU64::new(0);
-    let copy_parts = || -> io::Result<()> {
-        loop {
-            let begin = taken.fetch_add(PART, Ordering::Relaxed);
-            if begin >= bytes {
-                return Ok(());
-            }
-            copy_range(from, &copy, begin..bytes.min(begin + PART))?;
-        }
-    };
-    std::thread::scope(|scope| {
-        let second = scope.spawn(copy_parts);
-        copy_parts()?;
-        second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn copy_range(from: &File, copy: &File, range: Range<u64>) -> io::Result<()> {
+    copy.set_len(from.metadata()?.len())?;
     // Pages that follow each other are written together.
     let (mut begin, mut run) = (0, Vec::with_capacity(1 << 20));
-    each_page(from, range, &mut |at, page| {
+    each_page(from, &mut |at, page| {
         if at != begin + run.len() as u64 || run.len() + page.len() > run.capacity() {
             copy.write_all_at(&run, begin)?;
             run.clear();
@@ -182,18 +157,15 @@ fn copy_range(from: &File, copy: &File, range: Range<u64>) -> io::Result<()> {
     copy.write_all_at(&run, begin)
 }
 
-/// Every page in `range` that is not zero, with its offset. Zeros that were written and zeros that were
-/// not are the same: a copy may have either.
-fn each_page(
-    file: &File,
-    range: Range<u64>,
-    found: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+/// Every page that is not zero, with its offset. Zeros that were written and zeros that were not are
+/// the same: a copy may have either.
+fn each_page(file: &File, found: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let bytes = file.metadata()?.len();
     let mut buffer = vec![0; 1 << 20];
-    let mut at = range.start;
-    while at < range.end {
+    let mut at = 0;
+    while at < bytes {
         let Some(data) = seek(file, at, Whence::SeekData)? else { break };
-        let end = seek(file, data, Whence::SeekHole)?.unwrap_or(range.end).min(range.end);
+        let end = seek(file, data, Whence::SeekHole)?.unwrap_or(bytes);
         at = data;
         while at < end {
             let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
