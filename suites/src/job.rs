@@ -108,6 +108,7 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
         Ok(JobCell {
             code: payload.code,
             session: cell.session,
+            needs: plan::probe_of(&cells, cell),
             costed: assess::is_costed(cell),
             watchdog_seconds: effort.watchdog_seconds(&cell.workload),
         })

@@ -223,6 +223,13 @@ fn emulation_probe() -> Cell {
     }
 }
 
+/// The cell that probes the kind of exit this one makes; none for the probe itself.
+pub fn probe_of(cells: &[Cell], cell: &Cell) -> Option<u32> {
+    let probe = Role::FastPathProbe(cell.workload.interposed?.kind);
+    let index = cells.iter().position(|other| other.role == probe)?;
+    (cell.role == Role::Cell).then_some(index as u32)
+}
+
 /// Two switches with the exit between them: two DR exits if it re-armed the intercepts, else one.
 fn fast_path_probe(kind: InterposedKind) -> Cell {
     let interposed = Some(Interposed { kind, every: NonZeroU32::MIN });
@@ -273,6 +280,21 @@ mod tests {
         let cells = only(&[probe.workload]);
         let asked = |cell: &&Cell| cell.workload == probe.workload && cell.role == Role::Cell;
         assert_eq!(cells.iter().filter(asked).count(), 2, "with and without guest debug");
+    }
+
+    #[test]
+    fn a_cell_needs_the_probe_of_its_exits_which_comes_first() {
+        let cells = cost();
+        let mut needing = 0;
+        for (index, cell) in cells.iter().enumerate() {
+            let Some(probe) = probe_of(&cells, cell) else { continue };
+            assert!((probe as usize) < index, "{cell}");
+            let kind = cell.workload.interposed.unwrap().kind;
+            assert_eq!(cells[probe as usize].role, Role::FastPathProbe(kind));
+            needing += 1;
+        }
+        let making = |cell: &&Cell| cell.workload.interposed.is_some() && cell.role == Role::Cell;
+        assert_eq!(needing, cells.iter().filter(making).count());
     }
 
     #[test]

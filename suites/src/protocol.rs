@@ -55,6 +55,9 @@ pub struct JobCell {
     pub code: Vec<u8>,
     /// What is asked of KVM.
     pub session: Session,
+    /// An earlier cell that makes the same kind of exit once: if the guest did not survive that, this
+    /// one is not tried.
+    pub needs: Option<u32>,
     /// Whether it is measured a second time, with no tracepoint: what it costs.
     pub costed: bool,
     /// Longest time it may take, in seconds of the target's clock.

@@ -99,8 +99,7 @@ impl<'a> Recorder<'a> {
                 self.progress.step();
                 if let Some(error) = &measured.error {
                     let cell = self.cells.get(measured.cell as usize).copied();
-                    let cell = cell.map_or_else(String::new, |cell| format!("{cell}: "));
-                    self.complain(&format!("{cell}{error}"));
+                    self.complain(&cell.map_or_else(String::new, |cell| cell.to_string()), error);
                 }
                 let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
                 // In the file a row's reason is one line; standard error had the whole report.
@@ -183,7 +182,7 @@ impl<'a> Recorder<'a> {
             CheckOutcome::Passed(_) => Outcome::passed(),
             CheckOutcome::Skipped(reason) => Outcome::skipped(first_line(reason)),
             CheckOutcome::Failed(failure) => {
-                self.complain(&format!("{}: {failure}", checked.name));
+                self.complain(&checked.name, failure);
                 Outcome::failed(None, first_line(failure))
             }
         };
@@ -198,11 +197,12 @@ impl<'a> Recorder<'a> {
         self.write(Rows { records: vec![row], samples: vec![] })
     }
 
-    /// An error's whole report, once: both passes over a broken cell say the same.
-    fn complain(&mut self, text: &str) {
-        let headline = first_line(text);
+    /// An error's whole report, once: both passes over a broken cell say the same, and so may cells
+    /// that broke alike. (Each has its rows.)
+    fn complain(&mut self, what: &str, report: &str) {
+        let headline = first_line(report);
         if !self.complaints.contains(&headline) {
-            self.progress.warn(text);
+            self.progress.warn(&format!("{what}: {report}"));
             self.complaints.push(headline);
         }
     }
