@@ -91,7 +91,8 @@ impl Assessment {
             }
         }
         if self.context.suite.as_str() == Suite::Cost.name() {
-            rows.extend(cost::rows(&self.context, &self.costed()));
+            let planned = self.cells.iter().filter(|cell| is_costed(cell)).count();
+            rows.extend(cost::rows(&self.context, &self.costed(), planned));
         }
         rows
     }
@@ -99,20 +100,33 @@ impl Assessment {
     /// What the cost model is fitted on: every cell with a prediction whose cost is known.
     fn costed(&self) -> Vec<Costed<'_>> {
         let one = |(cell, passes): (&'_ Cell, &Passes)| {
-            let rearm = cell.workload.interposed.map_or(Rearm::Yes, |i| self.rearm(i.kind));
-            let prediction = Prediction::of(cell, self.verdict.as_ref()?, rearm)?;
+            let Prediction { policy, exits } = self.prediction(cell)?;
             let batches = passes.costed.as_ref()?.as_ref().ok()?;
-            let ticks = rows::section_ticks(batches, Some(prediction.exits.total()))?;
-            let payload = Payload::assemble(&cell.workload, self.vendor).ok()?;
-            Some((prediction.policy, rearm, ticks, payload.instructions))
+            let ticks = rows::section_ticks(batches, Some(exits.total()))?;
+            Some((policy, ticks, self.instructions(cell)?))
         };
         let cells = self.cells.iter().zip(&self.measured);
         cells
             .filter_map(|(cell, passes)| {
-                let (policy, rearm, ticks, instructions) = one((cell, passes))?;
-                Some(Costed { cell, policy, rearm, ticks, instructions })
+                let (policy, ticks, instructions) = one((cell, passes))?;
+                Some(Costed { cell, policy, rearm: self.rearm_after(cell), ticks, instructions })
             })
             .collect()
+    }
+
+    /// What its interposed exits do to a lazy kernel's intercepts.
+    fn rearm_after(&self, cell: &Cell) -> Rearm {
+        cell.workload.interposed.map_or(Rearm::Yes, |interposed| self.rearm(interposed.kind))
+    }
+
+    fn prediction(&self, cell: &Cell) -> Option<Prediction> {
+        Prediction::of(cell, self.verdict.as_ref()?, self.rearm_after(cell))
+    }
+
+    /// The payload's own instructions.
+    fn instructions(&self, cell: &Cell) -> Option<u64> {
+        let payload = Payload::assemble(&cell.workload, self.vendor).ok()?;
+        Some(payload.instructions)
     }
 
     /// Whether a cell has a second pass: probes are only counted.
@@ -152,7 +166,6 @@ impl Assessment {
         if matches!(cell.role, Role::FastPathProbe(_) | Role::EmulationProbe) {
             return Rows::default();
         }
-        let rearm = cell.workload.interposed.map_or(Rearm::Yes, |i| self.rearm(i.kind));
         let measured = match pass {
             Pass::Counted => &passes.counted,
             Pass::Costed => &passes.costed,
@@ -161,13 +174,13 @@ impl Assessment {
         match (pass, measured) {
             (_, None) => Rows::default(),
             (Pass::Counted, Some(Ok(batches))) => {
-                rows::counted(&self.context, cell, batches, verdict, rearm)
+                rows::counted(&self.context, cell, batches, verdict, self.rearm_after(cell))
             }
             (Pass::Counted, Some(Err(reason))) => {
                 self.context.unmeasured(cell, Metric::DrExits, Source::Tracepoint, reason)
             }
             (Pass::Costed | Pass::Cycles, Some(Ok(batches))) => {
-                let prediction = Prediction::of(cell, verdict, rearm);
+                let prediction = self.prediction(cell);
                 let counted = passes.counted.as_ref().and_then(|counted| counted.as_ref().ok());
                 let total = prediction
                     .map(|prediction| prediction.exits.total())
@@ -175,8 +188,7 @@ impl Assessment {
                 if pass == Pass::Cycles {
                     return rows::cycles(&self.context, cell, batches, total);
                 }
-                let instructions = Payload::assemble(&cell.workload, self.vendor)
-                    .map_or(0, |payload| payload.instructions);
+                let instructions = self.instructions(cell).unwrap_or_default();
                 rows::costed(&self.context, cell, batches, prediction, total, instructions)
             }
             (Pass::Costed, Some(Err(reason))) => {

@@ -9,7 +9,7 @@ use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
 use crate::assess::Assessment;
 use crate::plan::Cell;
 use crate::protocol::{CheckOutcome, Checked, Message, Target};
-use crate::rows::{Clock, Context, Rows};
+use crate::rows::{Clock, Context, Rows, no_cell};
 use crate::status::Failure;
 use crate::terminal::Progress;
 
@@ -228,23 +228,6 @@ pub fn check(
     let metric = Metric::Check(name);
     let key = Key { target, cell: no_cell(&about.suite), metric, source: Source::None };
     Record { deterministic: true, ..Record::new(run, about.subject.clone(), key, outcome) }
-}
-
-/// A check is no cell: everything that describes one is empty.
-pub fn no_cell(suite: &Name) -> reports::Cell {
-    let none: Name = "none".parse().expect("a plain word");
-    reports::Cell {
-        suite: suite.clone(),
-        workload: none.clone(),
-        policy: reports::Policy::Kernel,
-        interposed: none,
-        exits_every: 0,
-        armed: false,
-        vcpus: 1,
-        accesses: 0,
-        work: 0,
-        switches: 0,
-    }
 }
 
 /// A check's sentence as one word: `a-triple-fault-is-reported`.

@@ -3,6 +3,7 @@
 mod cost;
 mod notes;
 mod policy;
+mod section;
 mod summary;
 
 pub use cost::{COST_SUITE, cost_table};

@@ -1,9 +1,10 @@
 //! The policy table: per kernel and target, what each cell gave beside what the model says.
 
 use super::notes::{notes, tone};
+use super::section::{Section, sections};
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::figures::lacks_decode_assists;
-use crate::record::{Cell, Metric, Record, Status, Subject, Target, Unit};
+use crate::record::{Cell, Metric, Record, Status, Target, Unit};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -21,13 +22,6 @@ const COSTS: [(Metric, &str); 3] = [
 const LEGEND: &str = "a: accesses per switch. S: switches. cpuid/10: such an exit after every 10th \
                       switch. Exits are shown as measured/predicted; async: exits that are not the \
                       guest's doing.";
-
-/// Rows of one kernel on one target.
-pub(super) struct Section<'a> {
-    subject: &'a Subject,
-    pub(super) target: &'a Target,
-    pub(super) records: Vec<&'a Record>,
-}
 
 /// Rows of one cell.
 struct Row<'a> {
@@ -54,32 +48,9 @@ pub fn policy_table(records: &[Record], style: Style) -> String {
     text
 }
 
-/// A suite's rows, by kernel and target, in the order of their first appearance.
-pub(super) fn sections<'a>(records: &'a [Record], suite: &str) -> Vec<Section<'a>> {
-    let mut sections: Vec<Section<'_>> = Vec::new();
-    let mut index = HashMap::new();
-    for record in records {
-        let (subject, target) = (&record.subject, &record.key.target);
-        if record.key.cell.suite.as_str() != suite {
-            continue;
-        }
-        let at = *index.entry((subject, target)).or_insert(sections.len());
-        if at == sections.len() {
-            sections.push(Section { subject, target, records: Vec::new() });
-        }
-        sections[at].records.push(record);
-    }
-    sections
-}
-
 impl<'a> Section<'a> {
     fn render(&self, style: Style) -> String {
-        let heading = format!("{} · {}", self.subject, self.target);
-        let mut text = paragraph(style, &heading, Tone::Strong);
-        for verdict in self.records.iter().filter(|record| record.verdict().is_some()) {
-            let line = format!("verdict: {}", verdict.reason);
-            text.push_str(&paragraph(style, &line, verdict_tone(verdict)));
-        }
+        let mut text = self.heading(style);
         let rows = self.rows();
         if !rows.is_empty() {
             text.push('\n');
@@ -212,13 +183,6 @@ fn shown(value: Option<(crate::Value, Unit)>) -> String {
 
 const fn is_shown(metric: &Metric) -> bool {
     !matches!(metric, Metric::Verdict | Metric::Check(_) | Metric::Fastpath(_))
-}
-
-pub(super) fn verdict_tone(verdict: &Record) -> Tone {
-    match verdict.verdict() {
-        Some("unknown") => Tone::Bad,
-        _ => tone(verdict.status),
-    }
 }
 
 /// What the figures are, where they could be taken for something else.

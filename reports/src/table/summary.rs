@@ -1,7 +1,8 @@
 //! The summary: one row per kernel, variant and target.
 
 use super::notes::{lines, tone};
-use super::policy::{footnotes, verdict_tone};
+use super::policy::footnotes;
+use super::section::verdict_tone;
 use super::{Align, Grid, NOTHING, POLICY_SUITE, Style, Tone, paragraph};
 use crate::figures::{Figure, Figures, Gap, figures};
 use crate::record::{Record, Status, Target, Unit};

@@ -1,5 +1,7 @@
 //! What has a price, and how often a section pays it.
 
+use std::collections::BTreeMap;
+
 use guest_payloads::{Access, Content, DebugRegister, InterposedKind, Policy, Rearm, Workload};
 
 /// Something that costs host instructions each time it happens.
@@ -31,25 +33,62 @@ pub enum Parameter {
     ArmedAccess,
 }
 
+/// Every parameter, its name in reports, and what it says there.
+const KNOWN: [(Parameter, &str, &str); 14] = [
+    (
+        Parameter::DrExitLazy,
+        "dr-exit-lazy",
+        "DR exit of a lazy kernel, the first after each full exit",
+    ),
+    (Parameter::DrExitRead, "dr-exit-read", "MOV from a debug register, executed by KVM"),
+    (Parameter::DrExitWriteAddress, "dr-exit-write-dr0-3", "MOV to DR0-3, executed by KVM"),
+    (Parameter::DrExitWriteStatus, "dr-exit-write-dr6", "MOV to DR6, executed by KVM"),
+    (Parameter::DrExitWriteControl, "dr-exit-write-dr7", "MOV to DR7, executed by KVM"),
+    (
+        Parameter::Prefix,
+        "emulated-prefix",
+        "a REX prefix of such a MOV, where KVM's emulator executes it",
+    ),
+    (
+        Parameter::Exit(InterposedKind::Cpuid),
+        "exit-cpuid",
+        "interposed CPUID, with clean debug registers as all of these",
+    ),
+    (Parameter::Exit(InterposedKind::Hypercall), "exit-hypercall", "interposed hypercall"),
+    (
+        Parameter::Exit(InterposedKind::PioUser),
+        "exit-pio-user",
+        "interposed OUT, to userspace and back",
+    ),
+    (Parameter::Exit(InterposedKind::Rdmsr), "exit-rdmsr", "interposed RDMSR"),
+    (Parameter::Exit(InterposedKind::Wrmsr), "exit-wrmsr", "interposed WRMSR"),
+    (
+        Parameter::DirtySync,
+        "dirty-sync",
+        "a full exit with dirty debug registers: reading them back",
+    ),
+    (
+        Parameter::ArmedEntry,
+        "armed-entry",
+        "an entry with a breakpoint enabled: loading the registers",
+    ),
+    (
+        Parameter::ArmedAccess,
+        "armed-access",
+        "an access by KVM with a breakpoint enabled: asking if it is hit",
+    ),
+];
+
+/// What the parameter of this name is, in words.
+pub fn meaning(name: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(_, known, _)| *known == name).map(|(.., meaning)| *meaning)
+}
+
 impl Parameter {
     /// Its name in reports.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::DrExitLazy => "dr-exit-lazy",
-            Self::DrExitRead => "dr-exit-read",
-            Self::DrExitWriteAddress => "dr-exit-write-dr0-3",
-            Self::DrExitWriteStatus => "dr-exit-write-dr6",
-            Self::DrExitWriteControl => "dr-exit-write-dr7",
-            Self::Prefix => "emulated-prefix",
-            Self::Exit(InterposedKind::Cpuid) => "exit-cpuid",
-            Self::Exit(InterposedKind::Hypercall) => "exit-hypercall",
-            Self::Exit(InterposedKind::PioUser) => "exit-pio-user",
-            Self::Exit(InterposedKind::Rdmsr) => "exit-rdmsr",
-            Self::Exit(InterposedKind::Wrmsr) => "exit-wrmsr",
-            Self::DirtySync => "dirty-sync",
-            Self::ArmedEntry => "armed-entry",
-            Self::ArmedAccess => "armed-access",
-        }
+        let known = KNOWN.iter().find(|(parameter, ..)| *parameter == self);
+        known.map(|(_, name, _)| *name).expect("the table has every parameter")
     }
 
     fn of_access(access: Access) -> Self {
@@ -71,7 +110,7 @@ pub fn features(workload: &Workload, policy: Policy, rearm: Rearm) -> Vec<(Param
         // The BEGIN OUT was a full exit.
         intercepted: matches!(policy, Policy::Always | Policy::Lazy),
         enabled: workload.armed,
-        counts: std::collections::BTreeMap::new(),
+        counts: BTreeMap::new(),
     };
     let switch = workload.pattern.switch();
     let accesses: Vec<Access> = switch.save.into_iter().chain(switch.restore).collect();
@@ -95,7 +134,7 @@ struct Walk {
     intercepted: bool,
     /// Whether DR7 enables a breakpoint.
     enabled: bool,
-    counts: std::collections::BTreeMap<Parameter, u64>,
+    counts: BTreeMap<Parameter, u64>,
 }
 
 impl Walk {
@@ -146,11 +185,28 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
+
+    use super::*;
 
     fn counts(text: &str, policy: Policy) -> Vec<(Parameter, u64)> {
         features(&text.parse().unwrap(), policy, Rearm::Yes)
+    }
+
+    #[test]
+    fn every_parameter_that_the_suite_meets_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        let mut met = BTreeSet::new();
+        for cell in crate::plan::cost() {
+            for policy in Policy::ALL {
+                let paid = features(&cell.workload, policy, Rearm::Yes);
+                met.extend(paid.into_iter().map(|(parameter, _)| parameter));
+            }
+        }
+        names.extend(met.iter().map(|parameter| parameter.name()));
+        assert_eq!((met.len(), names.len()), (KNOWN.len(), KNOWN.len()));
     }
 
     #[test]

@@ -9,10 +9,10 @@
 mod features;
 mod fit;
 
-pub use features::{Parameter, features};
+pub use features::{Parameter, features, meaning};
 
 use guest_payloads::{Policy, Rearm};
-use reports::{Metric, Outcome, Record, Source, Value};
+use reports::{Metric, Outcome, Record, Value};
 
 use crate::job::sha256;
 use crate::plan::Cell;
@@ -59,33 +59,36 @@ impl Costed<'_> {
 }
 
 /// The rows of a cost suite that is done: a price for each parameter, and how far off the cells of
-/// both halves are at worst.
-pub fn rows(context: &Context, cells: &[Costed<'_>]) -> Rows {
+/// both halves are at worst. `planned`: cells there should be.
+pub fn rows(context: &Context, cells: &[Costed<'_>], planned: usize) -> Rows {
+    Rows { records: records(context, cells, planned), samples: vec![] }
+}
+
+fn records(context: &Context, cells: &[Costed<'_>], planned: usize) -> Vec<Record> {
+    let no_fit = |outcome| vec![context.suite_row(Metric::Residual(name("fitted")), outcome)];
     if context.clock != Clock::Instructions {
-        // Nanoseconds of whole sections are noisy, and fitted in another way.
-        return Rows::default();
+        // Nanoseconds of whole sections are noisy, and would have to be fitted in another way.
+        let why = "prices are fitted only where time stamps count instructions";
+        return no_fit(Outcome::skipped(why));
     }
-    let (fitted, tested): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| cell.is_fitted());
-    let observations = |half: &[&Costed<'_>]| half.iter().map(|cell| cell.observation()).collect();
-    let (fitted, tested): (Vec<Observation>, Vec<Observation>) =
-        (observations(&fitted), observations(&tested));
-    let mut rows = Rows::default();
-    match Fit::of(&fitted) {
-        Ok(fit) => {
-            rows.records.extend(fit.prices.iter().map(|price| {
-                let outcome = Outcome::ok(rounded(price.value));
-                let row = context.suite_row(Metric::Cost(name(price.parameter.name())), outcome);
-                Record { samples: price.cells as u64, ..row }
-            }));
-            rows.records.push(residual(context, "fitted", &fit, &fitted, fit.prices.len()));
-            rows.records.push(residual(context, "tested", &fit, &tested, fit.prices.len()));
-        }
-        Err(reason) => {
-            let metric = Metric::Residual(name("fitted"));
-            rows.records.push(context.suite_row(metric, Outcome::failed(None, reason)));
-        }
-    }
-    rows
+    let [fitted, tested] = [true, false].map(|wanted| {
+        let half = cells.iter().filter(|cell| cell.is_fitted() == wanted);
+        half.map(Costed::observation).collect::<Vec<_>>()
+    });
+    let fit = match Fit::of(&fitted) {
+        Ok(fit) => fit,
+        Err(reason) => return no_fit(Outcome::failed(None, reason)),
+    };
+    let prices = fit.prices.iter().map(|price| {
+        let value = rounded(price.value, 3);
+        let outcome = value.map_or_else(|| Outcome::skipped("no number"), Outcome::ok);
+        let row = context.suite_row(Metric::Cost(name(price.parameter.name())), outcome);
+        Record { samples: price.cells as u64, ..row }
+    });
+    let missing = planned - cells.len();
+    let residuals = [("fitted", &fitted), ("tested", &tested)]
+        .map(|(half, cells)| residual(context, half, &fit, cells, missing));
+    prices.chain(residuals).collect()
 }
 
 /// The worst of one half, as a share of the cell's ticks. In the lab it has to be small: nothing there
@@ -95,15 +98,18 @@ fn residual(
     half: &str,
     fit: &Fit,
     cells: &[Observation],
-    parameters: usize,
+    missing: usize,
 ) -> Record {
     let metric = Metric::Residual(name(half));
     let Some((worst, at)) = fit.worst(cells) else {
         return context.suite_row(metric, Outcome::skipped("no cell of this half was measured"));
     };
-    let value = Value::real(rounded(worst * 1e6).as_f64() / 1e6);
+    let (value, parameters) = (rounded(worst, 6), fit.prices.len());
     let outcome = if worst > WITHIN {
         Outcome::failed(value, format!("the model does not hold in {at}"))
+    } else if missing > 0 {
+        let why = format!("{missing} cells of the sweep have no undisturbed cost and are left out");
+        Outcome::unresolved(value, why)
     } else if cells.len() < CELLS_PER_PARAMETER * parameters {
         let (cells, needed) = (cells.len(), CELLS_PER_PARAMETER);
         let why = format!("{cells} cells for {parameters} parameters, {needed} each are needed");
@@ -114,30 +120,13 @@ fn residual(
     Record { samples: cells.len() as u64, ..context.suite_row(metric, outcome) }
 }
 
-/// To a thousandth of an instruction: what is finer is the arithmetic's.
-fn rounded(value: f64) -> Value {
-    let thousandths = (value * 1000.0).round() / 1000.0;
-    // No negative zero.
-    Value::real(thousandths + 0.0).unwrap_or(Value::count(0))
+/// To so many decimals: what is finer is the arithmetic's.
+fn rounded(value: f64, decimals: i32) -> Option<Value> {
+    let unit = 10f64.powi(decimals);
+    // Plus zero: there is a negative one.
+    Value::real((value * unit).round() / unit + 0.0)
 }
 
 fn name(text: &str) -> reports::Name {
     text.parse().expect("names of parameters and halves are plain words")
-}
-
-impl Context {
-    /// A row that is about all cells of the suite.
-    fn suite_row(&self, metric: Metric, outcome: Outcome) -> Record {
-        let key = reports::Key {
-            target: self.on.clone(),
-            cell: crate::recorder::no_cell(&self.suite),
-            metric,
-            source: Source::Model,
-        };
-        let deterministic = self.clock == Clock::Instructions;
-        Record {
-            deterministic,
-            ..Record::new(self.run.clone(), self.subject.clone(), key, outcome)
-        }
-    }
 }

@@ -9,6 +9,7 @@ use reports::{Metric, Record, cost_table, policy_table, summary_table};
 use super::session::Ended;
 use super::{MatrixCell, Session, repeat};
 use crate::cli::Suite;
+use crate::cost;
 use crate::expect::Expectation;
 use crate::lab;
 use crate::status::{Failure, Status};
@@ -149,7 +150,7 @@ fn show(
             );
         }
         Suite::Cost => {
-            write_out(format_args!("{}", cost_table(&records, terminal::style())))?;
+            write_out(format_args!("{}", cost_table(&records, &cost::meaning, terminal::style())))?;
         }
         Suite::Selfcheck => checks(finished)?,
     }

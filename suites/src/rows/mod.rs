@@ -111,6 +111,17 @@ impl Context {
         }
     }
 
+    /// A row that a model of all cells of the suite gives.
+    pub fn suite_row(&self, metric: Metric, outcome: Outcome) -> Record {
+        let (target, cell) = (self.on.clone(), no_cell(&self.suite));
+        let key = Key { target, cell, metric, source: Source::Model };
+        let deterministic = self.clock == Clock::Instructions;
+        Record {
+            deterministic,
+            ..Record::new(self.run.clone(), self.subject.clone(), key, outcome)
+        }
+    }
+
     /// The verdict's own row. It stands beside the anchors' first cell.
     pub fn verdict(&self, anchor: &Cell, verdict: &Verdict) -> Record {
         let outcome = match verdict {
@@ -173,6 +184,23 @@ impl Blot {
             (Self::Unresolved(reason), value) => Outcome::unresolved(value, reason.clone()),
             (Self::Failed(reason), value) => Outcome::failed(value, reason.clone()),
         }
+    }
+}
+
+/// What is about no cell, a check or all of a suite: everything that describes one is empty.
+pub fn no_cell(suite: &Name) -> reports::Cell {
+    let none = name("none");
+    reports::Cell {
+        suite: suite.clone(),
+        workload: none.clone(),
+        policy: reports::Policy::Kernel,
+        interposed: none,
+        exits_every: 0,
+        armed: false,
+        vcpus: 1,
+        accesses: 0,
+        work: 0,
+        switches: 0,
     }
 }
 
