@@ -8,13 +8,14 @@
 //! the values of DR7 with zero to four slots, R15 the loop counter. RAX, RBX, RCX, RDX are what the
 //! interposed instructions and the work clobber.
 
+mod registers;
+
 use std::ops::Range;
 
 use iced_x86::code_asm::{
-    AsmRegister64, CodeAssembler, CodeLabel, al, dr0, dr1, dr2, dr3, dr6, dr7, eax, ebx, ecx, edx,
-    qword_ptr, r8, r9, r10, r11, r12, r13, r14, r15d, rax, rbp, rdi, rdx, rsi, rsp,
+    CodeAssembler, CodeLabel, al, eax, ebx, ecx, edx, qword_ptr, r15d, rax, rdx, rsp,
 };
-use iced_x86::{BlockEncoderOptions, IcedError, Register};
+use iced_x86::{BlockEncoderOptions, IcedError};
 use thiserror::Error;
 
 use crate::interposed::{CpuVendor, InterposedKind};
@@ -23,6 +24,7 @@ use crate::listing;
 use crate::pattern::{Access, Broken, Content, Pattern, Switch};
 use crate::register::{BreakCondition, BreakLength, DebugRegister, Dr6, Dr7, Slot};
 use crate::workload::Workload;
+use registers::{assembler_register, holder};
 
 /// Reset value of `IA32_PAT`. AMD APM vol. 2, 7.8.2; Intel SDM vol. 3A, 13.12.4.
 const PAT_RESET: [u32; 2] = [0x0007_0406, 0x0007_0406];
@@ -371,189 +373,5 @@ impl Emitter {
     }
 }
 
-fn assembler_register(register: DebugRegister) -> iced_x86::code_asm::AsmRegisterDr {
-    match register {
-        DebugRegister::Dr0 => dr0,
-        DebugRegister::Dr1 => dr1,
-        DebugRegister::Dr2 => dr2,
-        DebugRegister::Dr3 => dr3,
-        DebugRegister::Dr6 => dr6,
-        DebugRegister::Dr7 => dr7,
-    }
-}
-
-impl Access {
-    /// Whether its instruction has a REX prefix in payloads: KVM's instruction emulator, where it
-    /// executes the access, spends instructions on each prefix.
-    pub fn has_prefix(self) -> bool {
-        match self {
-            Self::Read(_) => false,
-            Self::Write(_, content) => Register::from(holder(content)).number() >= FIRST_WITH_REX,
-        }
-    }
-}
-
-/// R8, the first general register that only a REX prefix can name.
-const FIRST_WITH_REX: usize = 8;
-
-/// The general register that holds a value through the section.
-fn holder(content: Content) -> AsmRegister64 {
-    match content {
-        Content::Address(Slot::S0) => r8,
-        Content::Address(Slot::S1) => r9,
-        Content::Address(Slot::S2) => r10,
-        Content::Address(Slot::S3) => r11,
-        Content::Status => r12,
-        Content::Control(0) => rsi,
-        Content::Control(1) => rdi,
-        Content::Control(2) => rbp,
-        Content::Control(3) => r13,
-        Content::Control(_) => r14,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use iced_x86::{Code, Instruction, Mnemonic};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::workload::tests::any_workload;
-
-    /// What a section executed, found by walking the decoded code.
-    #[derive(Debug, Default, PartialEq, Eq)]
-    struct Walk {
-        instructions_between_time_stamps: u64,
-        dr_accesses: u64,
-        interposed: u64,
-    }
-
-    fn is_interposed(instruction: &Instruction) -> bool {
-        match instruction.mnemonic() {
-            Mnemonic::Cpuid
-            | Mnemonic::Vmmcall
-            | Mnemonic::Vmcall
-            | Mnemonic::Rdmsr
-            | Mnemonic::Wrmsr => true,
-            Mnemonic::Out => instruction.immediate8() == port::INTERPOSED,
-            _ => false,
-        }
-    }
-
-    /// Executes the section: the only state that decides anything is the two loop counters.
-    fn walk(payload: &Payload) -> Walk {
-        let code: Vec<_> = listing::decode(&payload.code, layout::CODE).collect();
-        let index_of = |address: u64| {
-            code.binary_search_by_key(&address, Instruction::ip).expect("an instruction's address")
-        };
-        let mut walk = Walk::default();
-        let (mut r15, mut rcx) = (0u64, 0u64);
-        let mut zero = false;
-        let mut stamps = 0;
-        let mut at = index_of(payload.section.start);
-        loop {
-            let instruction = &code[at];
-            assert!(!instruction.is_invalid());
-            assert!(payload.section.contains(&instruction.ip()));
-            at += 1;
-            if instruction.mnemonic() == Mnemonic::Rdtsc {
-                stamps += 1;
-            }
-            walk.instructions_between_time_stamps += u64::from(stamps == 1);
-            walk.dr_accesses +=
-                u64::from(matches!(instruction.code(), Code::Mov_r64_dr | Code::Mov_dr_r64));
-            walk.interposed += u64::from(is_interposed(instruction));
-            let counter = match instruction.op0_register() {
-                Register::R15D => Some(&mut r15),
-                Register::ECX => Some(&mut rcx),
-                _ => None,
-            };
-            match (instruction.mnemonic(), counter) {
-                (Mnemonic::Mov, Some(counter)) => *counter = instruction.immediate(1),
-                (Mnemonic::Dec, Some(counter)) => {
-                    *counter -= 1;
-                    zero = *counter == 0;
-                }
-                (Mnemonic::Jne, _) if !zero => at = index_of(instruction.near_branch_target()),
-                (Mnemonic::Out, _) if instruction.immediate8() == port::END => return walk,
-                _ => {}
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn decoded_and_walked_the_code_does_what_the_workload_says(
-            workload in any_workload(),
-            vendor in prop::sample::select(vec![CpuVendor::Amd, CpuVendor::Intel]),
-        ) {
-            let payload = Payload::assemble(&workload, vendor).unwrap();
-            prop_assert_eq!(walk(&payload), Walk {
-                instructions_between_time_stamps: payload.instructions,
-                dr_accesses: u64::from(workload.switches) * u64::from(workload.accesses()),
-                interposed: workload.interposed_exits(),
-            });
-        }
-    }
-
-    #[test]
-    fn prefixes_are_where_the_accesses_say() {
-        const WITHOUT: usize = 3; // 0F 21 /r or 0F 23 /r
-        for pattern in Pattern::CATALOGUE.map(|(pattern, _)| pattern) {
-            let payload = Payload::assemble(&Workload::new(pattern), CpuVendor::Amd).unwrap();
-            let section = listing::decode(&payload.code, layout::CODE)
-                .filter(|instruction| payload.section.contains(&instruction.ip()))
-                .filter(|i| matches!(i.code(), Code::Mov_r64_dr | Code::Mov_dr_r64));
-            let found: Vec<_> = section.map(|instruction| instruction.len() > WITHOUT).collect();
-            let switch = pattern.switch();
-            let said = switch.save.into_iter().chain(switch.restore).map(Access::has_prefix);
-            assert_eq!(found, said.collect::<Vec<_>>(), "{pattern}");
-        }
-    }
-
-    #[test]
-    fn a_switch_costs_its_accesses_and_the_loop_alone() {
-        let ten: Workload = "n:5,switches=10".parse().unwrap();
-        let eleven: Workload = "n:5,switches=11".parse().unwrap();
-        let count = |workload| Payload::assemble(workload, CpuVendor::Amd).unwrap().instructions;
-        assert_eq!(count(&eleven) - count(&ten), 7);
-    }
-
-    #[test]
-    fn unarmed_workloads_enable_nothing_and_armed_ones_all_four() {
-        let control = |text: &str, slots| {
-            Emitter::new(&text.parse().unwrap(), CpuVendor::Amd, 1).unwrap().control(slots)
-        };
-        assert_eq!(control("dr7", 4) & 0xff, 0);
-        assert_eq!(control("dr7,armed", 4) & 0xff, 0b0101_0101);
-        assert_eq!(control("dr7,armed", 0), Dr7::DISABLED.bits());
-    }
-
-    #[test]
-    fn the_vendors_differ_in_the_hypercall_only() {
-        for (text, same) in [("windows,cpuid/2", true), ("windows,hypercall/2", false)] {
-            let workload = text.parse().unwrap();
-            let code = |vendor| Payload::assemble(&workload, vendor).unwrap().code;
-            assert_eq!(code(CpuVendor::Amd) == code(CpuVendor::Intel), same, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_period_that_does_not_fit_is_refused_with_the_room_there_is() {
-        let workload = "n:1000,cpuid/1000,switches=1000".parse().unwrap();
-        let error = Payload::assemble(&workload, CpuVendor::Amd).unwrap_err().to_string();
-        assert!(error.contains("room for") && error.contains("n:1000"), "{error}");
-        // No interposed exit ever comes: nothing has to be unrolled.
-        let workload = "n:1000,cpuid/1000,switches=999".parse().unwrap();
-        assert!(Payload::assemble(&workload, CpuVendor::Amd).is_ok());
-    }
-
-    #[test]
-    fn the_listing_names_the_section_and_shows_every_instruction() {
-        let payload = Payload::assemble(&"dr7".parse().unwrap(), CpuVendor::Amd).unwrap();
-        let listing = payload.listing();
-        let lines = listing.lines().filter(|line| line.starts_with("0x")).count();
-        assert_eq!(lines, listing::decode(&payload.code, layout::CODE).count());
-        assert!(listing.contains("section:") && listing.contains("mov dr7, r14"), "{listing}");
-    }
-}
+mod tests;
