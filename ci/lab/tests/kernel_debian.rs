@@ -126,7 +126,8 @@ fn copy_of_what_is_prepared(to: &Path) {
     for file in fs::read_dir(from.root().join("debian")).unwrap().flatten() {
         fs::copy(file.path(), to.join("debian").join(file.file_name())).unwrap();
     }
-    std::os::unix::fs::symlink(from.root().join("kernels-2"), to.join("kernels-2")).unwrap();
+    let kernels = drbench_lab::kernel::CACHE_KIND;
+    std::os::unix::fs::symlink(from.root().join(kernels), to.join(kernels)).unwrap();
 }
 
 /// What the child process below says: the kernel's id or the error, after what it was told.

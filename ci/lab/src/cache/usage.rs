@@ -10,7 +10,7 @@ use super::{Cache, CacheError, Digest, UNFINISHED};
 /// One thing that is kept, and can be removed by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// The directory of the cache in which it lies, such as `kernels-2`.
+    /// The directory of the cache in which it lies, such as `qemu`.
     pub kind: String,
     /// Where it is.
     pub path: PathBuf,
@@ -112,18 +112,18 @@ mod tests {
             let fill = |dir: &Path| {
                 fs::write(dir.join("file"), [1; 9000]).map_err(CacheError::io("write", dir))
             };
-            cache.entry_or_fill("kernels-2", &Digest::of(key), fill).unwrap();
+            cache.entry_or_fill("kernels-1", &Digest::of(key), fill).unwrap();
         }
         fs::create_dir_all(dir.path().join("qemu/usr")).unwrap();
         fs::write(dir.path().join("apt.lock"), "").unwrap();
         let kept = cache.kept().unwrap();
         let kinds: Vec<_> = kept.iter().map(|kept| kept.kind.as_str()).collect();
-        assert_eq!(kinds, ["kernels-2", "kernels-2", "qemu"]);
+        assert_eq!(kinds, ["kernels-1", "kernels-1", "qemu"]);
         assert!(kept[0].bytes >= 9000 && kept[0].idle() < Duration::from_secs(3600), "{kept:?}");
         assert_eq!((kept[0].name().len(), kept[2].name().as_str()), (12, ""));
 
         cache.remove(&kept[0]).unwrap();
         assert_eq!(cache.kept().unwrap(), kept[1..]);
-        assert_eq!(fs::read_dir(dir.path().join("kernels-2")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path().join("kernels-1")).unwrap().count(), 1);
     }
 }

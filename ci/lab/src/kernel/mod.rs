@@ -32,7 +32,7 @@ use module::ModuleDir;
 const KERNEL_MODULES: [&str; 3] = ["kvm", "kvm_amd", "kvm_intel"];
 
 /// The cache's kind of entry for prepared kernels. The number rises when their layout changes.
-const CACHE_KIND: &str = "kernels-2";
+pub const CACHE_KIND: &str = "kernels-2";
 /// What was found out about a prepared kernel.
 const FACTS: &str = "kernel.json";
 /// A prepared kernel's ELF file.
@@ -83,6 +83,7 @@ struct Facts {
     format: ImageFormat,
     /// The image's name in the directory.
     image: String,
+    /// And its checksum.
     image_sum: Digest,
 }
 
