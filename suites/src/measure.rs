@@ -33,7 +33,7 @@ const TRACED: [ExitClass; 7] = [
     ExitClass::Exception,
 ];
 /// Of a cell that was not tried: each attempt may take as long as the watchdog is patient.
-const NOT_SURVIVED: &str = "not tried: a guest that made this kind of exit once did not go on";
+pub const NOT_SURVIVED: &str = "not tried: a guest that made this kind of exit once did not go on";
 const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
 
 /// The virtual machine all cells run in, one after the other.

@@ -7,6 +7,7 @@ use guest_payloads::CpuVendor;
 use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
 
 use crate::assess::Assessment;
+use crate::measure::NOT_SURVIVED;
 use crate::plan::Cell;
 use crate::protocol::{CheckOutcome, Checked, Message, Target};
 use crate::rows::{Clock, Context, Rows, no_cell};
@@ -97,9 +98,11 @@ impl<'a> Recorder<'a> {
             }
             Message::Measured(measured) => {
                 self.progress.step();
-                if let Some(error) = &measured.error {
+                // What was not tried has its rows; the probe that broke told why.
+                if let Some(error) = measured.error.as_ref().filter(|&e| e != NOT_SURVIVED) {
                     let cell = self.cells.get(measured.cell as usize).copied();
-                    self.complain(&cell.map_or_else(String::new, |cell| cell.to_string()), error);
+                    let cell = cell.map_or_else(String::new, |cell| format!("{cell}: "));
+                    self.complain(&format!("{cell}{error}"));
                 }
                 let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
                 // In the file a row's reason is one line; standard error had the whole report.
@@ -182,7 +185,7 @@ impl<'a> Recorder<'a> {
             CheckOutcome::Passed(_) => Outcome::passed(),
             CheckOutcome::Skipped(reason) => Outcome::skipped(first_line(reason)),
             CheckOutcome::Failed(failure) => {
-                self.complain(&checked.name, failure);
+                self.complain(&format!("{}: {failure}", checked.name));
                 Outcome::failed(None, first_line(failure))
             }
         };
@@ -197,12 +200,11 @@ impl<'a> Recorder<'a> {
         self.write(Rows { records: vec![row], samples: vec![] })
     }
 
-    /// An error's whole report, once: both passes over a broken cell say the same, and so may cells
-    /// that broke alike. (Each has its rows.)
-    fn complain(&mut self, what: &str, report: &str) {
-        let headline = first_line(report);
+    /// An error's whole report, once: both passes over a broken cell say the same.
+    fn complain(&mut self, text: &str) {
+        let headline = first_line(text);
         if !self.complaints.contains(&headline) {
-            self.progress.warn(&format!("{what}: {report}"));
+            self.progress.warn(text);
             self.complaints.push(headline);
         }
     }
