@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bench_vmm::Host;
+use drbench_lab::cache::Digest;
 use drbench_lab::emulator::{Clock as LabClock, Emulator, Machine, MachineKind};
 use guest_payloads::{CpuVendor, Payload};
 
@@ -62,7 +63,7 @@ impl Measuring {
     pub fn hashes(&self) -> BTreeMap<String, String> {
         let Job::Measure(plan) = &self.job else { return BTreeMap::new() };
         let one = |(cell, job): (&Cell, &JobCell)| {
-            (format!("payload:{}", cell.workload), sha256(&job.code))
+            (format!("payload:{}", cell.workload), Digest::of(&job.code).to_string())
         };
         self.cells.iter().zip(&plan.cells).map(one).collect()
     }
@@ -119,15 +120,4 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
         unprivileged: args.unprivileged,
     };
     Ok((cells, Job::Measure(plan)))
-}
-
-/// A checksum in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

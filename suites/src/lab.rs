@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
+use drbench_lab::Init;
 use drbench_lab::boot::Boot;
 use drbench_lab::cache::Cache;
 use drbench_lab::emulator::{Clock, CpuVendor, Emulator, Machine, MachineKind};
@@ -175,7 +176,7 @@ impl Run<'_> {
                 .into_iter()
                 .map(|module| (format!("{}.ko", module.name), module.bytes))
                 .collect(),
-            init: std::env::current_exe().map_err(Failure::environment)?,
+            init: Init::this_program().map_err(Failure::environment)?,
             job: protocol::encode(self.job).map_err(Failure::environment)?,
             machine: self.machine.clone(),
             clock: clock(self.machine, self.args),

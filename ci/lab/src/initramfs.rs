@@ -27,6 +27,9 @@ pub const MODULES: &str = "/modules";
 /// The console's device number (Documentation/admin-guide/devices.txt).
 const CONSOLE: (u32, u32) = (5, 1);
 
+/// Room for an entry's header, name and padding.
+const HEADER_ROOM: usize = 256;
+
 /// Directories that have to exist: mount points, and the parents of files.
 const DIRECTORIES: [&str; 6] = ["dev", "modules", "proc", "root", "sys", "tmp"];
 
@@ -95,7 +98,8 @@ pub fn build(
         .collect();
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
 
-    let mut archive = Vec::new();
+    let contents: usize = entries.iter().map(|(_, entry)| entry.contents().len()).sum();
+    let mut archive = Vec::with_capacity(contents + (entries.len() + 1) * HEADER_ROOM);
     for (inode, (name, entry)) in (1..).zip(&entries) {
         entry.append(inode, name, &mut archive)?;
     }
@@ -118,27 +122,31 @@ enum Entry<'a> {
 }
 
 impl Entry<'_> {
+    fn contents(&self) -> &[u8] {
+        match self {
+            Self::File(_, contents) => contents,
+            Self::Directory | Self::Device(_) => &[],
+        }
+    }
+
     fn append(&self, inode: u32, name: &str, archive: &mut Vec<u8>) -> io::Result<()> {
         // Times and owners stay 0: nothing of the build reaches the guest.
         let builder = NewcBuilder::new(name).ino(inode).uid(0).gid(0).mtime(0);
-        let (builder, contents): (_, &[u8]) = match self {
+        let builder = match self {
             Self::Directory => {
-                (builder.mode(0o755).set_mode_file_type(ModeFileType::Directory).nlink(2), &[])
+                builder.mode(0o755).set_mode_file_type(ModeFileType::Directory).nlink(2)
             }
-            Self::File(permissions, contents) => (
-                builder.mode(*permissions).set_mode_file_type(ModeFileType::Regular).nlink(1),
-                contents,
-            ),
-            Self::Device((major, minor)) => (
-                builder
-                    .mode(0o600)
-                    .set_mode_file_type(ModeFileType::Char)
-                    .nlink(1)
-                    .rdev_major(*major)
-                    .rdev_minor(*minor),
-                &[],
-            ),
+            Self::File(permissions, _) => {
+                builder.mode(*permissions).set_mode_file_type(ModeFileType::Regular).nlink(1)
+            }
+            Self::Device((major, minor)) => builder
+                .mode(0o600)
+                .set_mode_file_type(ModeFileType::Char)
+                .nlink(1)
+                .rdev_major(*major)
+                .rdev_minor(*minor),
         };
+        let contents = self.contents();
         let size = u32::try_from(contents.len()).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{name} has 4 GiB or more"))
         })?;

@@ -10,7 +10,9 @@ pub mod emulator;
 pub mod fault;
 pub mod frame;
 pub mod guest;
+mod init;
 pub mod initramfs;
 pub mod kernel;
 
 pub use fault::{Blame, Blamed};
+pub use init::Init;

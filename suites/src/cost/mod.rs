@@ -11,10 +11,10 @@ mod fit;
 
 pub use features::{Parameter, features, meaning};
 
+use drbench_lab::cache::Digest;
 use guest_payloads::{Policy, Rearm};
 use reports::{Metric, Outcome, Record, Value};
 
-use crate::job::sha256;
 use crate::plan::Cell;
 use crate::rows::{Clock, Context, Rows};
 use fit::{Fit, Observation};
@@ -53,7 +53,7 @@ impl Costed<'_> {
     /// Which half it belongs to: by a checksum of its name, so that neither half has a pattern, a
     /// kind or a period to itself, and every run splits alike.
     fn is_fitted(&self) -> bool {
-        let digits = sha256(self.cell.to_string().as_bytes());
+        let digits = Digest::of(self.cell.to_string().as_bytes()).to_string();
         digits.starts_with(|digit: char| digit < '8')
     }
 }

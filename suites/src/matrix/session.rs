@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use clap::Parser;
+use drbench_lab::Init;
 use nix::fcntl::{Flock, FlockArg};
 use reports::{MatrixDir, RunDir, RunInfo};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,6 @@ use super::kernels::Kernels;
 use super::worker::Worker;
 use super::{MatrixCell, Plan};
 use crate::cli::{Cli, Command, RunArgs};
-use crate::job::sha256;
 use crate::lab::Emulators;
 use crate::status::{Failure, Status};
 use crate::terminal::Board;
@@ -171,8 +171,7 @@ fn names(plan: &Plan) -> Vec<String> {
 
 /// The checksum of this program: it is what measures, so it is part of every result.
 fn binary() -> Result<String, Failure> {
-    let bytes = std::env::current_exe().and_then(std::fs::read).map_err(Failure::environment)?;
-    Ok(sha256(&bytes))
+    Ok(Init::this_program().map_err(Failure::environment)?.sum().to_string())
 }
 
 fn lock(path: &Path, shown: &Path) -> Result<Flock<File>, Failure> {

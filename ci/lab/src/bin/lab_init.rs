@@ -1,5 +1,6 @@
 //! The tests' program: PID 1 in the lab, and on the host a process that boots and can be killed.
 
+use drbench_lab::Init;
 use drbench_lab::boot::Boot;
 use drbench_lab::cache::{Cache, Digest};
 use drbench_lab::emulator::{Clock, Emulator, Machine};
@@ -86,7 +87,7 @@ fn boot_from_arguments() -> Result<(), String> {
         image_sum: Digest::of_file(&image).map_err(|e| format!("{}: {e}", image.display()))?,
         image,
         modules,
-        init: std::env::current_exe().map_err(|error| error.to_string())?,
+        init: Init::this_program().map_err(|error| error.to_string())?,
         job: job.into_os_string().into_encoded_bytes(),
         machine,
         clock: Clock::Instructions,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use drbench_lab::boot::{Boot, BootError};
 use drbench_lab::cache::Cache;
 use drbench_lab::emulator::{Clock, Emulator, Machine};
-use drbench_lab::kernel;
+use drbench_lab::{Init, kernel};
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
@@ -41,7 +41,7 @@ fn boot() -> Result<Duration, Box<dyn std::error::Error>> {
         image: kernel.image,
         image_sum: kernel.image_sum,
         modules: vec![],
-        init: std::env::current_exe()?,
+        init: Init::this_program()?,
         job: vec![],
         machine: machine.clone(),
         clock: Clock::Instructions,

@@ -19,6 +19,7 @@ pub use snapshot::KIND as SNAPSHOTS;
 use crate::cache::{Cache, Digest};
 use crate::emulator::{Clock, Emulator, Machine};
 use crate::frame::{Fatal, FrameError};
+use crate::init::Init;
 use crate::initramfs::{self, Errand, Later};
 use process::{Exit, Process};
 use receive::{Ending, Receiver};
@@ -42,7 +43,7 @@ pub struct Boot {
     /// Names such as `kvm_amd` and uncompressed contents, in load order.
     pub modules: Vec<(String, Vec<u8>)>,
     /// The static binary that is PID 1 and the only program; see [`crate::guest`].
-    pub init: PathBuf,
+    pub init: Init,
     /// What the binary is to do, in its own words.
     pub job: Vec<u8>,
     /// What the kernel runs on.
@@ -179,7 +180,6 @@ impl Boot {
     /// Writes what the emulator reads, and creates what it writes.
     fn prepare(&self, emulator: &Emulator) -> Result<Files, BootError> {
         fs::File::open(&self.image).map_err(BootError::io("open the kernel", &self.image))?;
-        let init = fs::read(&self.init).map_err(BootError::io("read the init", &self.init))?;
         let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new()
             .prefix("drbench-boot-")
@@ -194,7 +194,7 @@ impl Boot {
             job: at("job"),
             folder,
         };
-        initramfs::build(&init, &self.modules, self.errand(emulator))
+        initramfs::build(self.init.bytes(), &self.modules, self.errand(emulator))
             .and_then(|archive| fs::write(&files.initramfs, archive))
             .map_err(BootError::io("write the initramfs", &files.initramfs))?;
         fs::write(&files.job, &self.job).map_err(BootError::io("write", &files.job))?;

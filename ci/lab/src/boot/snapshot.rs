@@ -204,7 +204,7 @@ pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
     let words = emulator.recorded_command_line(&boot.machine, kernel, boot.clock, &boot.append);
     add("words", &format!("{words:?}"));
     add("kernel", &boot.image_sum);
-    add("init", &Digest::of_file(&boot.init)?);
+    add("init", &boot.init.sum());
     for (name, bytes) in &boot.modules {
         add(name, &Digest::of(bytes));
     }

@@ -1,6 +1,7 @@
 //! Shared by the boot tests: a real kernel, a real QEMU, and the init built with them.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use drbench_lab::Init;
 use drbench_lab::boot::{Boot, BootError, Outcome};
 use drbench_lab::cache::Cache;
 use drbench_lab::emulator::{Clock, Emulator, Machine, MachineKind};
@@ -57,7 +58,7 @@ pub fn boot(job: &str) -> Boot {
         image: kernel().image.clone(),
         image_sum: kernel().image_sum,
         modules: Vec::new(),
-        init: init().to_owned(),
+        init: Init::read(init()).unwrap(),
         job: job.as_bytes().to_vec(),
         machine: Machine::choose("amd", None).unwrap(),
         clock: Clock::Instructions,
