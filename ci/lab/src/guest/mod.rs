@@ -16,6 +16,7 @@ mod fw_cfg;
 mod io_port;
 mod kernel_log;
 mod later;
+mod module_file;
 mod port;
 mod setup;
 

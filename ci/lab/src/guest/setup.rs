@@ -1,5 +1,6 @@
 //! Mounting and module loading.
 
+use super::module_file::{without_data_symbols, without_signature};
 use super::{GuestError, kernel_log};
 use nix::errno::Errno;
 use nix::kmod::init_module;
@@ -50,9 +51,12 @@ pub(super) fn load_modules(folder: &Path) -> Result<(), GuestError> {
 }
 
 fn load_module(path: &Path) -> Result<(), GuestError> {
-    let file = fs::read(path).map_err(GuestError::file("read", path))?;
-    let module = if signatures_are_enforced() { &file } else { without_signature(&file) };
-    match init_module(module, c"") {
+    let mut file = fs::read(path).map_err(GuestError::file("read", path))?;
+    if !signatures_are_enforced() {
+        file.truncate(without_signature(&file).len());
+        without_data_symbols(&mut file);
+    }
+    match init_module(&file, c"") {
         // Built into this kernel.
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(GuestError::Module {
@@ -70,39 +74,8 @@ fn signatures_are_enforced() -> bool {
         .map_or(true, |value| value.trim() != "N")
 }
 
-/// What ends a signed module (`MODULE_SIG_STRING`, `include/linux/module_signature.h`).
-const SIGNED: &[u8] = b"~Module signature appended~\n";
-/// `struct module_signature` before it; the signature's length is big-endian at its end.
-const SIGNATURE_INFO_BYTES: usize = 12;
-
-/// The module itself. Checking a signature means a hash over the whole file: without it a boot takes
-/// a third less of an emulator's time, and the code that is measured is the same.
-fn without_signature(module: &[u8]) -> &[u8] {
-    let Some(signed) = module.strip_suffix(SIGNED) else { return module };
-    let Some((signed, info)) = signed.split_last_chunk::<SIGNATURE_INFO_BYTES>() else {
-        return module;
-    };
-    let [.., a, b, c, d] = *info;
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    signed.len().checked_sub(length).map_or(module, |end| &module[..end])
-}
-
 /// `kvm` for `/modules/02-kvm.ko`.
 fn name(path: &Path) -> String {
     let file = path.file_stem().unwrap_or_default().to_string_lossy();
     file.split_once('-').map_or(&*file, |(_, name)| name).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{SIGNED, without_signature};
-
-    #[test]
-    fn a_signature_and_what_describes_it_are_left_out() {
-        let signed = |length: u8| [b"code+signature", &[0; 11][..], &[length], SIGNED].concat();
-        assert_eq!(without_signature(&signed(10)), b"code");
-        for whole in [&b"code"[..], SIGNED, &signed(15)] {
-            assert_eq!(without_signature(whole), whole);
-        }
-    }
 }
