@@ -195,7 +195,7 @@ fn seek(file: &File, at: u64, what: Whence) -> io::Result<Option<u64>> {
 }
 
 /// What a saved machine depends on. Two boots with the same key stop in the same state.
-pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
+pub(super) fn key(boot: &Boot, emulator: &Emulator) -> Digest {
     let mut text = format!("{KIND}\n{:?}\n{:?}\n", boot.machine, boot.clock);
     let mut add = |name: &str, value: &dyn std::fmt::Display| {
         writeln!(text, "{name} {value}").expect("a string takes everything");
@@ -214,7 +214,7 @@ pub(super) fn key(boot: &Boot, emulator: &Emulator) -> io::Result<Digest> {
     let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     let stamp = fs::metadata(&program).map(|at| (at.len(), at.mtime(), at.mtime_nsec())).ok();
     add("program", &format!("{} {stamp:?}", program.display()));
-    Ok(Digest::of(text.as_bytes()))
+    Digest::of(text.as_bytes())
 }
 
 /// The log that the machine had written, for the run that goes on from it.

@@ -73,8 +73,7 @@ impl WarmRun<'_> {
     /// Does the job in a machine resumed from a snapshot; if there is none, in one that boots, and
     /// is saved on its way.
     pub(super) fn run(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<Outcome, Detour> {
-        let key = snapshot::key(self.boot, self.emulator)
-            .map_err(|error| Detour::Unsaved(format!("cannot name the snapshot: {error}")))?;
+        let key = snapshot::key(self.boot, self.emulator);
         if let Some(snapshot) = self.existing(&key) {
             return self.resume(&snapshot, on_frame);
         }

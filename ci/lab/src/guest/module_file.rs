@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(relocations(&whole).len(), 3);
         // Locals come first, and sh_info says how many: the kernel's and everybody's rule (gABI).
         let elf = ElfFile64::<Endianness>::parse(pruned.as_slice()).unwrap();
-        let first_global = elf.symbols().find(|symbol| symbol.is_global()).unwrap().index();
+        let first_global = elf.symbols().find(ObjectSymbol::is_global).unwrap().index();
         let table = elf.elf_symbol_table().section();
         let section = elf.elf_section_table().section(table).unwrap();
         assert_eq!(section.sh_info.get(Endianness::Little) as usize, first_global.0);
