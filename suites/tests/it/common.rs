@@ -8,6 +8,11 @@ use reports::{Metric, Record, Source, Status};
 /// The kernel that tests boot.
 pub const KERNEL: &str = "debian:6.1";
 
+/// A file that tests come with.
+pub fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
 /// The program, its environment as it is.
 pub fn drbench() -> Command {
     Command::new(env!("CARGO_BIN_EXE_drbench"))

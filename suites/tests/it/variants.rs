@@ -1,13 +1,7 @@
 //! Kernels whose kvm modules are rebuilt: the policies, and a policy that nobody has.
 
-use std::path::PathBuf;
-
-use crate::common::{dr_exits, failed, lab_kernel, place, rows, told, verdict};
+use crate::common::{data, dr_exits, failed, lab_kernel, place, rows, told, verdict};
 use reports::Status;
-
-fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
-}
 
 /// The verdict is `policy`, and every cell is as it predicts.
 fn has_policy(policy: &str) {
