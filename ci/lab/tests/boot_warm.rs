@@ -44,12 +44,14 @@ fn entry(boot: &Boot) -> PathBuf {
     entries[0].clone()
 }
 
+/// A paused QEMU's clock may have jumped, and the kernel accounts for a shorter sleep then: a run that
+/// paused elsewhere, or never, is some instructions apart.
+const QEMU_APART: u64 = 99;
+
 #[test]
 fn a_run_is_the_same_cold_saved_and_resumed() {
     let (_folder, boot) = saving(SAYS_MUCH);
-    // A paused QEMU's clock may have jumped, and the kernel accounts for a shorter sleep then: one
-    // that never paused is some instructions apart.
-    is_the_same_cold_saved_and_resumed(&boot, 99);
+    is_the_same_cold_saved_and_resumed(&boot, QEMU_APART);
 }
 
 #[test]
@@ -62,6 +64,11 @@ fn a_run_on_bochs_is_the_same_cold_saved_and_resumed() {
 fn last_time(frames: &[String]) -> u64 {
     let line = frames.last().unwrap().lines().find(|line| line.starts_with("now at ")).unwrap();
     line.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+/// Two runs on QEMU that ended at the same instruction, or nearly.
+fn is_close(one: &[String], other: &[String]) -> bool {
+    last_time(one).abs_diff(last_time(other)) <= QEMU_APART
 }
 
 /// The clock counts instructions: what was done before shows in it.
@@ -97,16 +104,16 @@ fn is_the_same_cold_saved_and_resumed(boot: &Boot, apart: u64) {
 
 #[test]
 fn damaged_and_foreign_machines_are_told_and_not_used() {
-    let (_folder, boot) = saving("uptime");
+    let (_folder, boot) = saving("timers");
     let (frames, ..) = told(&boot);
     let memory = OpenOptions::new().write(true).open(entry(&boot).join("memory")).unwrap();
     memory.write_all_at(b"damage", 100 << 20).unwrap();
     let (again, warm, warnings) = told(&boot);
-    assert_eq!((&again, warm), (&frames, false));
+    assert!(!warm && is_close(&again, &frames));
     assert!(warnings.len() == 1 && warnings[0].contains("memory is not as"), "{warnings:?}");
 
     // Another machine's, in the right place.
-    let (_other_folder, other) = saving("uptime");
+    let (_other_folder, other) = saving("timers");
     let machine = Machine { memory_mib: 300, ..other.machine.clone() };
     let other = Boot { machine, ..other };
     told(&other);
@@ -125,12 +132,13 @@ fn damaged_and_foreign_machines_are_told_and_not_used() {
     let pretending = foreign.replace(&key(&foreign), &key(&manifest));
     fs::write(ours.join("manifest.json"), pretending).unwrap();
     let (again, warm, warnings) = told(&boot);
-    assert_eq!((&again, warm), (&frames, false));
+    assert!(!warm && is_close(&again, &frames));
     assert!(warnings.iter().any(|text| text.contains("does not resume")), "{warnings:?}");
     assert!(warnings.iter().any(|text| text.contains("booted cold")), "{warnings:?}");
 
     let (again, warm, warnings) = told(&boot);
-    assert_eq!((&again, warm, warnings.len()), (&frames, false, 0), "it was made anew");
+    assert!(!warm && is_close(&again, &frames), "it was made anew");
+    assert_eq!(warnings.len(), 0, "{warnings:?}");
 }
 
 #[test]
