@@ -1,11 +1,13 @@
 //! One virtual machine: memory, processors, and the payload in it.
 
 use guest_payloads::handlers;
-use guest_payloads::layout::{CODE, CODE_SIZE, MEMORY_SIZE};
-use kvm_ioctls::VmFd;
+use guest_payloads::layout::{CODE, CODE_SIZE, MEMORY_SIZE, port};
+use kvm_ioctls::{IoEventAddress, NoDatamatch, VmFd};
 use nix::errno::Errno;
 use nix::unistd::gettid;
+use std::io;
 use std::os::fd::AsRawFd;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::boot::{self, MAX_VCPUS};
 use crate::crash::GuestError;
@@ -63,6 +65,9 @@ pub enum MachineError {
     /// The host has no memory for the guest.
     #[error("mapping {MEMORY_SIZE} bytes for the guest failed: {0}; free some memory")]
     Memory(Errno),
+    /// The host has no more file descriptors.
+    #[error("an eventfd for the guest could not be made: {0}; raise the limit (ulimit -n)")]
+    EventFd(io::Error),
     /// The payload is too large.
     #[error("the payload's code takes {size} bytes, there is room for {CODE_SIZE}; unroll less")]
     ImageTooLarge {
@@ -107,6 +112,10 @@ impl Machine {
         }
         let memory = GuestMemory::new().map_err(MachineError::Memory)?;
         sys::add_memory(&vm, &memory).map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
+        // KVM holds on to the eventfd's context; nobody reads it, and a full counter stops no write.
+        let taken = EventFd::new(EFD_NONBLOCK).map_err(MachineError::EventFd)?;
+        let port = IoEventAddress::Pio(port::KERNEL.into());
+        vm.register_ioevent(&taken, &port, NoDatamatch).map_err(failed("KVM_IOEVENTFD"))?;
         if config.irqchip == Irqchip::Kernel {
             vm.create_irq_chip().map_err(failed("KVM_CREATE_IRQCHIP"))?;
         }

@@ -123,7 +123,7 @@ impl Vcpu {
         }
     }
 
-    /// Runs to the payload's next marker, past interposed OUTs.
+    /// Runs to the payload's next marker, past interposed OUTs and HLTs.
     ///
     /// Everything else a payload has no business doing is an error with the guest's state: fatal
     /// exceptions, triple faults, failed entries, any exit that is not a marker.
@@ -132,16 +132,17 @@ impl Vcpu {
         let mut interposed = 0;
         loop {
             let stop = self.run(watchdog)?;
-            if let Stop::PortOut { port: at, .. } = stop {
-                if at == u16::from(port::INTERPOSED) {
+            match stop {
+                Stop::Hlt => interposed += 1,
+                Stop::PortOut { port: at, .. } if at == u16::from(port::INTERPOSED) => {
                     interposed += 1;
-                    continue;
                 }
-                if let Some(marker) = marker(at) {
-                    return Ok(Reached { marker, interposed });
-                }
+                Stop::PortOut { port: at, .. } => match marker(at) {
+                    Some(marker) => return Ok(Reached { marker, interposed }),
+                    None => return Err(self.unexpected(stop)),
+                },
+                stop => return Err(self.unexpected(stop)),
             }
-            return Err(self.unexpected(stop));
         }
     }
 

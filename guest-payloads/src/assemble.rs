@@ -357,6 +357,8 @@ impl Emitter {
                     CpuVendor::Intel => asm.vmcall()?,
                 }
             }
+            Some(InterposedKind::Hlt) => asm.hlt()?,
+            Some(InterposedKind::PioKernel) => asm.out(u32::from(port::KERNEL), al)?,
             Some(InterposedKind::PioUser) => asm.out(u32::from(port::INTERPOSED), al)?,
             Some(InterposedKind::Rdmsr) => {
                 asm.mov(ecx, IA32_APIC_BASE)?;

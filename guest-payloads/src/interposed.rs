@@ -20,6 +20,10 @@ pub enum InterposedKind {
     Cpuid,
     /// VMMCALL or VMCALL with a call number KVM answers at once.
     Hypercall,
+    /// HLT, without an interrupt controller in the kernel: the VMM sees it, and goes on at once.
+    Hlt,
+    /// OUT to a port that belongs to an eventfd (`KVM_IOEVENTFD`): handled in the kernel.
+    PioKernel,
     /// OUT to a port that nobody in the kernel owns: the VMM sees it. Never a fast path.
     PioUser,
     /// RDMSR of `IA32_APIC_BASE`: handled in the kernel.
@@ -30,14 +34,23 @@ pub enum InterposedKind {
 
 impl InterposedKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Cpuid, Self::Hypercall, Self::PioUser, Self::Rdmsr, Self::Wrmsr];
+    pub const ALL: [Self; 7] = [
+        Self::Cpuid,
+        Self::Hypercall,
+        Self::Hlt,
+        Self::PioKernel,
+        Self::PioUser,
+        Self::Rdmsr,
+        Self::Wrmsr,
+    ];
 
     /// The kind's name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpuid => "cpuid",
             Self::Hypercall => "hypercall",
+            Self::Hlt => "hlt",
+            Self::PioKernel => "pio-kernel",
             Self::PioUser => "pio-user",
             Self::Rdmsr => "rdmsr",
             Self::Wrmsr => "wrmsr",

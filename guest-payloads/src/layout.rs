@@ -64,6 +64,8 @@ pub mod port {
     pub const END: u8 = 0xe1;
     /// The interposed exit to userspace.
     pub const INTERPOSED: u8 = 0xe2;
+    /// The interposed exit that ends in the kernel.
+    pub const KERNEL: u8 = 0xe5;
     /// An exception the guest cannot go on from has been logged.
     pub const FATAL_EXCEPTION: u8 = 0xe3;
     /// The payload has nothing left to do.

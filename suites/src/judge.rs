@@ -304,7 +304,8 @@ pub fn class_of(kind: InterposedKind) -> ExitClass {
     match kind {
         InterposedKind::Cpuid => ExitClass::Cpuid,
         InterposedKind::Hypercall => ExitClass::Hypercall,
-        InterposedKind::PioUser => ExitClass::Io,
+        InterposedKind::Hlt => ExitClass::Hlt,
+        InterposedKind::PioKernel | InterposedKind::PioUser => ExitClass::Io,
         InterposedKind::Rdmsr | InterposedKind::Wrmsr => ExitClass::Msr,
     }
 }

@@ -23,13 +23,14 @@ pub type Emit<'a> = dyn FnMut(Message) -> Result<(), Error> + 'a;
 
 /// Classes of exits that are counted apart. Each costs every traced exit some instructions, so only
 /// those that the exit model speaks of; the rest shows as a difference to the total.
-const TRACED: [ExitClass; 7] = [
+const TRACED: [ExitClass; 8] = [
     ExitClass::DebugRegister,
     ExitClass::Asynchronous,
     ExitClass::Io,
     ExitClass::Cpuid,
     ExitClass::Msr,
     ExitClass::Hypercall,
+    ExitClass::Hlt,
     ExitClass::Exception,
 ];
 /// Of a cell that was not tried: each attempt may take as long as the watchdog is patient.

@@ -19,9 +19,10 @@ fn is_interposed(instruction: &Instruction) -> bool {
         Mnemonic::Cpuid
         | Mnemonic::Vmmcall
         | Mnemonic::Vmcall
+        | Mnemonic::Hlt
         | Mnemonic::Rdmsr
         | Mnemonic::Wrmsr => true,
-        Mnemonic::Out => instruction.immediate8() == port::INTERPOSED,
+        Mnemonic::Out => [port::INTERPOSED, port::KERNEL].contains(&instruction.immediate8()),
         _ => false,
     }
 }

@@ -34,7 +34,7 @@ pub enum Parameter {
 }
 
 /// Every parameter, its name in reports, and what it says there.
-const KNOWN: [(Parameter, &str, &str); 14] = [
+const KNOWN: [(Parameter, &str, &str); 16] = [
     (
         Parameter::DrExitLazy,
         "dr-exit-lazy",
@@ -55,6 +55,12 @@ const KNOWN: [(Parameter, &str, &str); 14] = [
         "interposed CPUID, with clean debug registers as all of these",
     ),
     (Parameter::Exit(InterposedKind::Hypercall), "exit-hypercall", "interposed hypercall"),
+    (Parameter::Exit(InterposedKind::Hlt), "exit-hlt", "interposed HLT, to userspace and back"),
+    (
+        Parameter::Exit(InterposedKind::PioKernel),
+        "exit-pio-kernel",
+        "interposed OUT, to an eventfd in the kernel",
+    ),
     (
         Parameter::Exit(InterposedKind::PioUser),
         "exit-pio-user",
