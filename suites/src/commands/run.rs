@@ -95,6 +95,18 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
             "--workload is for the suite policy: the cost suite fits its prices on its own sweep",
         ),
         (
+            args.suite == Suite::Slowdown && !args.workload.is_empty(),
+            "--workload is for the suite policy: the slowdown suite has its own patterns",
+        ),
+        (
+            args.suite != Suite::Slowdown && args.world_switch_cycles.is_some(),
+            "--world-switch-cycles is for the suite slowdown: all others tell instructions",
+        ),
+        (
+            args.suite != Suite::Slowdown && args.clock_mhz.is_some(),
+            "--clock-mhz is for the suite slowdown: all others tell instructions",
+        ),
+        (
             native && !args.cpu.is_empty(),
             "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
         ),
