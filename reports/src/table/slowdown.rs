@@ -2,8 +2,10 @@
 //! small chart, and for one pattern the surface over other exits.
 
 use super::notes::notes;
+use super::policy::NO_ASSISTS;
 use super::section::{Section, sections};
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
+use crate::figures::lacks_decode_assists;
 use crate::record::{Cell, Metric, Record, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +26,7 @@ const AXIS: &str = "\n100   1k    10k   100k  1M";
 const CHART_LEGEND: &str = "\
     1 %, 10 %, 40 %: the fewest switches per second at which that much of the guest's time is lost. \
     full: the most that a CPU can do. Chart, by switches per second: · less than 1 % lost, \
-    ░ 1 %, ▒ 10 %, █ 40 % and more, blank where the CPU is full.";
+    ░ 1 %, ▒ 10 %, █ 40 % and more, blank where the CPU is full. *: not measured.";
 const SURFACE_LEGEND: &str = "\
     Lost is what a policy costs above the same switches without debug registers, as a share of all \
     the CPU's time; – where the CPU is full.";
@@ -40,7 +42,10 @@ pub fn slowdown_table(records: &[Record], style: Style) -> String {
         text.push_str(&one.slowdown(style));
         text.push('\n');
     }
-    for legend in [CHART_LEGEND, SURFACE_LEGEND] {
+    let no_assists = sections.iter().any(|one| lacks_decode_assists(one.target));
+    let legends =
+        [CHART_LEGEND, SURFACE_LEGEND].into_iter().chain(no_assists.then_some(NO_ASSISTS));
+    for legend in legends {
         text.push_str(&paragraph(style, legend, Tone::Normal));
     }
     text
@@ -73,6 +78,14 @@ struct Line<'a> {
     policy: &'a str,
     /// What a switch loses.
     lost: &'a Record,
+}
+
+impl Line<'_> {
+    /// With a star where the loss was not measured.
+    fn policy_name(&self) -> String {
+        let star = if self.lost.key.source == Source::Model { "*" } else { "" };
+        format!("{}{star}", self.policy)
+    }
 }
 
 impl<'a> Section<'a> {
@@ -161,7 +174,7 @@ impl<'a> Section<'a> {
             sentences.push(format!("Measured, in {unit}: what a switch loses under {policies}."));
         }
         for line in lines.iter().filter(of(Source::Model)) {
-            let sentence = format!("Not measured: {}: {}.", line.policy, line.lost.reason);
+            let sentence = format!("{}: {}.", line.policy_name(), line.lost.reason);
             if !sentences.contains(&sentence) {
                 sentences.push(sentence);
             }
@@ -192,11 +205,11 @@ impl<'a> Section<'a> {
 }
 
 /// The crossings and the chart of all patterns; policies that never cross in a sentence below.
-fn curves(
+fn curves<'a>(
     style: Style,
     title: &str,
-    rows: &Rows<'_>,
-    lines: &[Line<'_>],
+    rows: &Rows<'a>,
+    lines: &[Line<'a>],
     interposed: bool,
 ) -> String {
     let columns = [
@@ -222,7 +235,7 @@ fn curves(
         }
         let rates = crossings.iter().chain([&full]).map(|rate| rate_text(*rate));
         let mut texts =
-            vec![line.pattern.to_owned(), line.accesses.to_string(), line.policy.to_owned()];
+            vec![line.pattern.to_owned(), line.accesses.to_string(), line.policy_name()];
         texts.extend(rates);
         texts.push(bar(crossings, full));
         grid.row(texts.iter().map(|text| (text.as_str(), Tone::Normal)));
@@ -234,9 +247,12 @@ fn curves(
         text = format!("\n{}{}", paragraph(style, &title, Tone::Strong), grid.render());
     }
     for policy in distinct(flat.iter().map(|line| line.policy)) {
-        let of = flat.iter().filter(|line| line.policy == policy);
-        let patterns = distinct(of.map(|line| line.pattern)).join(", ");
-        let line = format!("{policy} at no rate loses 1 %: {patterns}.");
+        let of = |lines: &mut dyn Iterator<Item = &Line<'a>>| -> Vec<&'a str> {
+            lines.filter(|line| line.policy == policy).map(|line| line.pattern).collect()
+        };
+        let (some, all) = (of(&mut flat.iter().copied()), of(&mut lines.iter()));
+        let of = if some == all { "any pattern".to_owned() } else { some.join(", ") };
+        let line = format!("{policy} loses 1 % at no rate, with {of}.");
         text.push_str(&paragraph(style, &line, Tone::Normal));
     }
     text
@@ -267,7 +283,8 @@ fn percent(share: Option<f64>) -> String {
     match share.map(|share| share * 100.0) {
         None => NOTHING.to_owned(),
         Some(0.0) => "0".to_owned(),
-        Some(percent) if percent < 0.1 => "<0.1".to_owned(),
+        Some(percent) if percent < 0.01 => "<0.01".to_owned(),
+        Some(percent) if percent < 1.0 => format!("{percent:.2}"),
         Some(percent) => format!("{percent:.1}"),
     }
 }
@@ -292,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_small_share_is_not_nothing() {
-        let shares = [None, Some(0.0), Some(0.0004), Some(0.4)].map(percent);
-        assert_eq!(shares, ["–", "0", "<0.1", "40.0"]);
+        let shares = [None, Some(0.0), Some(0.000_04), Some(0.004), Some(0.4)].map(percent);
+        assert_eq!(shares, ["–", "0", "<0.01", "0.40", "40.0"]);
     }
 }

@@ -43,9 +43,9 @@ impl Switch {
 }
 
 /// Why the price of `never` is not measured on a lazy kernel, and what it is computed from.
-const NEVER_OF_LAZY: &str = "computed, not measured: this kernel has not this policy; what it takes \
-                             to read its dirty registers back after an exit, and to load them at an \
-                             entry with a breakpoint enabled";
+const NEVER_OF_LAZY: &str = "not measured, this kernel does not have it; computed as what it takes to \
+                             read dirty registers back after an exit and to load registers at an \
+                             entry with a breakpoint enabled, both measured";
 
 impl Measured<'_> {
     /// A switch of this pattern under this policy.
@@ -159,4 +159,104 @@ impl Measured<'_> {
 
 fn control(interposed: Option<Interposed>) -> Workload {
     Workload { interposed, ..Workload::new(Pattern::None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_payloads::{CpuVendor, Payload};
+
+    use super::*;
+    use crate::cost::{Parameter, features};
+    use crate::plan::{self, Cell};
+
+    const READ_BACK: u64 = 140;
+    const LOAD: u64 = 60;
+    const LAZY: u64 = 800;
+    const ACCESS: u64 = 3_000;
+    const CPUID: u64 = 2_700;
+    /// What `never` does at each other exit.
+    const SWITCHING: u64 = 170;
+
+    /// What a kernel with these prices takes for a cell.
+    fn ticks(cell: &Cell, policy: Policy) -> u64 {
+        let price = |parameter| match parameter {
+            Parameter::DrExitLazy => LAZY,
+            Parameter::DirtySync => READ_BACK,
+            Parameter::ArmedEntry => LOAD,
+            Parameter::Exit(_) if policy == Policy::Never => CPUID + SWITCHING,
+            Parameter::Exit(_) => CPUID,
+            Parameter::Prefix | Parameter::ArmedAccess => 0,
+            _ => ACCESS,
+        };
+        let paid = features(&cell.workload, policy, Rearm::Yes);
+        let paid: u64 = paid.into_iter().map(|(parameter, count)| price(parameter) * count).sum();
+        Payload::assemble(&cell.workload, CpuVendor::Amd).unwrap().instructions + paid
+    }
+
+    fn costed<'a>(cells: &'a [Cell], policy: Policy) -> Vec<Costed<'a>> {
+        let one = |cell: &'a Cell| {
+            let policy = crate::judge::in_force(policy, cell.session);
+            let ticks = ticks(cell, policy);
+            Costed { cell, policy, rearm: Rearm::Yes, ticks, instructions: 0 }
+        };
+        cells.iter().map(one).collect()
+    }
+
+    fn close(measured: f64, expected: u64) -> bool {
+        (measured - Value::count(expected).as_f64()).abs() < 1e-6
+    }
+
+    #[test]
+    fn a_lazy_kernel_shows_what_it_and_guest_debug_take_and_tells_what_never_would() {
+        let cells = plan::slowdown();
+        let cells = costed(&cells, Policy::Lazy);
+        let measured = Measured { cells: &cells, policy: Policy::Lazy };
+        for pattern in plan::SWITCHED.into_iter().filter(|pattern| pattern.accesses() > 0) {
+            let of = |policy| measured.switch(pattern, policy).unwrap();
+            let accesses = u64::from(pattern.accesses());
+            assert!(close(of(Policy::Always).lost, ACCESS * accesses), "{pattern}");
+            assert!(close(of(Policy::Lazy).lost, LAZY + READ_BACK), "{pattern}");
+            assert!(close(of(Policy::Never).lost, READ_BACK + LOAD), "{pattern}");
+            let measured =
+                [Policy::Always, Policy::Lazy, Policy::Never].map(|policy| of(policy).basis);
+            assert_eq!(measured, [None, None, Some(NEVER_OF_LAZY)]);
+            assert_eq!(
+                of(Policy::Lazy).loss(1000.0),
+                Loss::FirstSwitch(of(Policy::Lazy).lost + 1000.0)
+            );
+            assert_eq!(of(Policy::Never).loss(1000.0), Loss::EachExit(of(Policy::Never).lost));
+        }
+        assert!(close(measured.other_exit().unwrap(), CPUID));
+    }
+
+    #[test]
+    fn a_never_kernel_shows_its_toll_and_an_always_kernel_only_itself() {
+        let cells = plan::slowdown();
+        let windows = Pattern::Windows;
+        let never = costed(&cells, Policy::Never);
+        let never = Measured { cells: &never, policy: Policy::Never };
+        let toll = never.switch(windows, Policy::Never).unwrap();
+        assert!(close(toll.lost, SWITCHING) && toll.basis.is_none());
+        assert!(close(never.other_exit().unwrap(), CPUID), "the toll is not counted twice");
+        assert!(close(never.switch(windows, Policy::Always).unwrap().lost, 13 * ACCESS));
+
+        let always = costed(&cells, Policy::Always);
+        let always = Measured { cells: &always, policy: Policy::Always };
+        // Its accesses never run without an exit: they are part of the loss here.
+        let lost = always.switch(windows, Policy::Always).unwrap().lost;
+        assert!(lost >= f64::from(13 * 3_000) && lost < f64::from(13 * 3_002), "{lost}");
+        for (kernel, policy) in
+            [(&never, Policy::Lazy), (&always, Policy::Lazy), (&always, Policy::Never)]
+        {
+            let why = kernel.switch(windows, policy).unwrap_err();
+            assert!(why.contains("measure a kernel that has it"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_cell_without_a_cost_is_named() {
+        let measured = Measured { cells: &[], policy: Policy::Lazy };
+        let why = measured.switch(Pattern::Windows, Policy::Always).unwrap_err();
+        assert!(why.contains("windows,switches=4") && why.contains("undisturbed"), "{why}");
+    }
 }
