@@ -206,6 +206,11 @@ mod tests {
         (measured - Value::count(expected).as_f64()).abs() < 1e-6
     }
 
+    /// The exit, and the guest's few instructions around it.
+    fn is_cpuid(measured: f64) -> bool {
+        (2_700.0..2_710.0).contains(&measured)
+    }
+
     #[test]
     fn a_lazy_kernel_shows_what_it_and_guest_debug_take_and_tells_what_never_would() {
         let cells = plan::slowdown();
@@ -226,7 +231,7 @@ mod tests {
             );
             assert_eq!(of(Policy::Never).loss(1000.0), Loss::EachExit(of(Policy::Never).lost));
         }
-        assert!(close(measured.other_exit().unwrap(), CPUID));
+        assert!(is_cpuid(measured.other_exit().unwrap()));
     }
 
     #[test]
@@ -237,7 +242,7 @@ mod tests {
         let never = Measured { cells: &never, policy: Policy::Never };
         let toll = never.switch(windows, Policy::Never).unwrap();
         assert!(close(toll.lost, SWITCHING) && toll.basis.is_none());
-        assert!(close(never.other_exit().unwrap(), CPUID), "the toll is not counted twice");
+        assert!(is_cpuid(never.other_exit().unwrap()), "the toll is not counted twice");
         assert!(close(never.switch(windows, Policy::Always).unwrap().lost, 13 * ACCESS));
 
         let always = costed(&cells, Policy::Always);
@@ -257,6 +262,6 @@ mod tests {
     fn a_cell_without_a_cost_is_named() {
         let measured = Measured { cells: &[], policy: Policy::Lazy };
         let why = measured.switch(Pattern::Windows, Policy::Always).unwrap_err();
-        assert!(why.contains("windows,switches=4") && why.contains("undisturbed"), "{why}");
+        assert!(why.contains("windows,switches=68") && why.contains("undisturbed"), "{why}");
     }
 }
