@@ -230,7 +230,7 @@ fn undisturbed_total(batches: &[Batch]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use guest_payloads::Policy;
     use reports::Status;
 
@@ -239,7 +239,7 @@ mod tests {
     use crate::protocol::{Target, Trace};
     use crate::rows::Clock;
 
-    fn context() -> Context {
+    pub(crate) fn context() -> Context {
         let info = reports::RunInfo::begin("test", vec![]);
         Context {
             run: info.run,

@@ -42,13 +42,20 @@ pub fn slowdown_table(records: &[Record], style: Style) -> String {
         text.push_str(&one.slowdown(style));
         text.push('\n');
     }
+    let has_charts = records.iter().any(|row| is_lost(row) && row.value.is_some());
     let no_assists = sections.iter().any(|one| lacks_decode_assists(one.target));
-    let legends =
-        [CHART_LEGEND, SURFACE_LEGEND].into_iter().chain(no_assists.then_some(NO_ASSISTS));
-    for legend in legends {
-        text.push_str(&paragraph(style, legend, Tone::Normal));
+    for (applies, legend) in
+        [(has_charts, CHART_LEGEND), (has_charts, SURFACE_LEGEND), (no_assists, NO_ASSISTS)]
+    {
+        if applies {
+            text.push_str(&paragraph(style, legend, Tone::Normal));
+        }
     }
     text
+}
+
+fn is_lost(row: &Record) -> bool {
+    matches!(row.key.metric, Metric::Lost(_))
 }
 
 /// What a row is about: the pattern, whether other exits are interposed, and the metric.
@@ -145,7 +152,10 @@ impl<'a> Section<'a> {
         let mut columns = vec![("other\nexits/s", Align::Right), ("\npolicy", Align::Left)];
         columns.extend(titles.iter().map(|title| (title.as_str(), Align::Right)));
         let mut grid = Grid::new(style, &columns);
-        for policy in distinct(points.keys().map(|(_, policy, _)| *policy)) {
+        let has_values = |policy: &&str| {
+            points.iter().any(|((_, of, _), row)| of == policy && row.value.is_some())
+        };
+        for policy in distinct(points.keys().map(|(_, policy, _)| *policy).filter(has_values)) {
             // Without other exits the rows have no number of them.
             for exits in [0].iter().chain(&exits) {
                 let share = |rate: &u64| match exits {
@@ -252,7 +262,7 @@ fn curves<'a>(
         };
         let (some, all) = (of(&mut flat.iter().copied()), of(&mut lines.iter()));
         let of = if some == all { "any pattern".to_owned() } else { some.join(", ") };
-        let line = format!("{policy} loses 1 % at no rate, with {of}.");
+        let line = format!("Under {policy} no rate loses 1 %, with {of}.");
         text.push_str(&paragraph(style, &line, Tone::Normal));
     }
     text

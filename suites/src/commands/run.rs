@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use bench_vmm::{Host, HostError};
+use drbench_lab::emulator::MachineKind;
 
 use crate::cli::{RunArgs, Suite};
 use crate::lab::{self, Emulators};
@@ -105,6 +106,11 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
         (
             args.suite != Suite::Slowdown && args.clock_mhz.is_some(),
             "--clock-mhz is for the suite slowdown: all others tell instructions",
+        ),
+        (
+            args.machine == Some(MachineKind::QemuKvm)
+                && (args.world_switch_cycles.is_some() || args.clock_mhz.is_some()),
+            "--world-switch-cycles and --clock-mhz are for emulators: qemu-kvm measures time",
         ),
         (
             native && !args.cpu.is_empty(),

@@ -162,7 +162,7 @@ fn control(interposed: Option<Interposed>) -> Workload {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use guest_payloads::{CpuVendor, Payload};
 
     use super::*;
@@ -193,7 +193,8 @@ mod tests {
         Payload::assemble(&cell.workload, CpuVendor::Amd).unwrap().instructions + paid
     }
 
-    fn costed<'a>(cells: &'a [Cell], policy: Policy) -> Vec<Costed<'a>> {
+    /// What such a kernel takes for each cell.
+    pub fn costed<'a>(cells: &'a [Cell], policy: Policy) -> Vec<Costed<'a>> {
         let one = |cell: &'a Cell| {
             let policy = crate::judge::in_force(policy, cell.session);
             let ticks = ticks(cell, policy);

@@ -287,3 +287,95 @@ fn rounded(value: f64) -> Outcome {
 fn name(text: &str) -> Name {
     text.parse().expect("names of policies and numbers are plain words")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::assess::tests::context;
+    use crate::plan;
+    use measured::tests::costed;
+
+    fn verdict(policy: Policy) -> Verdict {
+        Verdict::Policy { policy, confirmed: true }
+    }
+
+    fn records(context: &Context, policy: Policy) -> Vec<Record> {
+        let cells = plan::slowdown();
+        let records = rows(context, &verdict(policy), &costed(&cells, policy)).records;
+        assert!(records.iter().all(|row| row.validate().is_ok()));
+        let keys: HashSet<_> = records.iter().map(|row| &row.key).collect();
+        assert_eq!(keys.len(), records.len(), "no key twice");
+        records
+    }
+
+    /// With an exit after every switch of `windows`.
+    fn value(records: &[Record], metric: &str) -> Option<u64> {
+        let metric: Metric = metric.parse().unwrap();
+        let is = |row: &&Record| {
+            row.key.cell.workload.as_str() == "windows"
+                && row.key.cell.exits_every == 1
+                && row.key.metric == metric
+        };
+        records.iter().find(is).and_then(|row| row.value?.as_count())
+    }
+
+    #[test]
+    fn in_the_lab_time_is_a_cycle_an_instruction_and_a_stated_cost_of_each_exit() {
+        let assumed = Assumed { world_switch_cycles: 1_000, clock_mhz: 2_000 };
+        let records = records(&Context { assumed, ..context() }, Policy::Lazy);
+        // Thirteen accesses of 3000 instructions and an exit each: 52,000 cycles of 2,000 million.
+        assert_eq!(value(&records, "lost:always"), Some(39_000));
+        assert_eq!(value(&records, "crossing:always:1"), Some(385));
+        assert_eq!(value(&records, "crossing:always:10"), Some(3_847));
+        // One exit, and reading the registers back: 1,940.
+        assert_eq!(value(&records, "crossing:lazy:1"), Some(10_310));
+        // No exit.
+        assert_eq!(value(&records, "crossing:never:1"), Some(100_000));
+        assert!(records.iter().all(|row| row.deterministic));
+    }
+
+    #[test]
+    fn on_hardware_ticks_are_time_and_nothing_is_assumed() {
+        let target = crate::protocol::Target { tsc_khz: Some(2_000_000), ..Default::default() };
+        let records =
+            records(&Context { clock: Clock::Hardware, target, ..context() }, Policy::Lazy);
+        assert_eq!(value(&records, "lost:always"), Some(39_000));
+        assert_eq!(value(&records, "crossing:always:1"), Some(513));
+        let is_parameter = |row: &Record| matches!(row.key.metric, Metric::Parameter(_));
+        assert!(!records.iter().any(is_parameter));
+        assert!(!records.iter().any(|row| row.deterministic || row.unit == Unit::Instructions));
+    }
+
+    #[test]
+    fn where_nothing_can_be_said_each_crossing_is_a_row_with_the_reason() {
+        let wall = Context { clock: Clock::EmulatorTime, ..context() };
+        let no_frequency = Context { clock: Clock::Hardware, ..context() };
+        let cases = [
+            (&wall, verdict(Policy::Lazy), "icount"),
+            (&no_frequency, verdict(Policy::Lazy), "frequency"),
+            (&context(), Verdict::Emulated("shown".to_owned()), "interpreted"),
+            (&context(), Verdict::Unresolved("no boot".to_owned()), "no verdict"),
+        ];
+        for (context, verdict, reason) in cases {
+            let records = rows(context, &verdict, &[]).records;
+            assert_eq!(records.len(), 9);
+            for row in records {
+                assert_eq!((row.status, row.value), (reports::Status::Skipped, None));
+                assert!(row.reason.contains(reason), "{}", row.reason);
+            }
+        }
+    }
+
+    #[test]
+    fn the_dearest_parameters_are_no_overflow() {
+        let assumed = Assumed { world_switch_cycles: 1_000_000, clock_mhz: 1 };
+        let records = records(&Context { assumed, ..context() }, Policy::Lazy);
+        assert_eq!(value(&records, "crossing:always:full"), Some(0), "not even one");
+        assert_eq!(value(&records, "crossing:always:1"), None);
+        let assumed = Assumed { world_switch_cycles: 1, clock_mhz: 100_000 };
+        let cheap = self::records(&Context { assumed, ..context() }, Policy::Lazy);
+        assert_eq!(value(&cheap, "crossing:always:1"), Some(25_633));
+    }
+}
