@@ -12,6 +12,7 @@ use crate::judge::{self, Evidence, Verdict};
 use crate::plan::{Cell, Role};
 use crate::protocol::{Batch, Measured, Pass};
 use crate::rows::{self, Context, Prediction, Rows};
+use crate::slowdown;
 
 /// The state of one target's run.
 pub struct Assessment {
@@ -94,15 +95,21 @@ impl Assessment {
             let planned = self.cells.iter().filter(|cell| is_costed(cell)).count();
             rows.extend(cost::rows(&self.context, &self.costed(), planned));
         }
+        if let Some(verdict) = &self.verdict
+            && self.context.suite.as_str() == Suite::Slowdown.name()
+        {
+            rows.extend(slowdown::rows(&self.context, verdict, &self.costed()));
+        }
         rows
     }
 
-    /// What the cost model is fitted on: every cell with a prediction whose cost is known.
+    /// What costs are computed from: every cell with a prediction whose cost is known.
     fn costed(&self) -> Vec<Costed<'_>> {
         let one = |(cell, passes): (&'_ Cell, &Passes)| {
             let Prediction { policy, exits } = self.prediction(cell)?;
             let batches = passes.costed.as_ref()?.as_ref().ok()?;
-            let ticks = rows::section_ticks(batches, Some(exits.total()))?;
+            let clock = self.context.clock;
+            let ticks = rows::section_ticks(clock, batches, Some(exits.total()))?;
             Some((policy, ticks, self.instructions(cell)?))
         };
         let cells = self.cells.iter().zip(&self.measured);
@@ -223,7 +230,7 @@ fn undisturbed_total(batches: &[Batch]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use guest_payloads::Policy;
     use reports::Status;
 
@@ -232,7 +239,7 @@ mod tests {
     use crate::protocol::{Target, Trace};
     use crate::rows::Clock;
 
-    fn context() -> Context {
+    pub(crate) fn context() -> Context {
         let info = reports::RunInfo::begin("test", vec![]);
         Context {
             run: info.run,
@@ -249,6 +256,7 @@ mod tests {
             target: Target::default(),
             clock: Clock::Instructions,
             suite: "policy".parse().unwrap(),
+            assumed: slowdown::Assumed { world_switch_cycles: 1, clock_mhz: 1 },
         }
     }
 

@@ -12,6 +12,7 @@ use crate::plan::{self, Cell};
 use crate::protocol::{Effort, Job, JobCell, Plan};
 use crate::recorder::About;
 use crate::rows::Clock;
+use crate::slowdown::Assumed;
 use crate::status::Failure;
 use crate::{assess, environment, lab};
 
@@ -83,6 +84,7 @@ pub fn about_host(args: &RunArgs, measuring: &Measuring) -> About {
         cpu: measuring.cpu,
         clock: measuring.clock,
         suite: args.suite.recorded(),
+        assumed: Assumed::of(args),
         package: None,
         emulator: None,
         kernel_words: environment::kernel_words(),
@@ -101,6 +103,7 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
     }
     let cells = match args.suite {
         Suite::Cost => plan::cost(),
+        Suite::Slowdown => plan::slowdown(),
         _ if !args.workload.is_empty() => plan::only(&args.workload),
         Suite::Policy | Suite::Selfcheck => plan::policy(&[]),
     };

@@ -15,6 +15,7 @@ use crate::cli::RunArgs;
 use crate::job::Measuring;
 use crate::protocol::{self, Job, Message};
 use crate::recorder::{About, Recorder};
+use crate::slowdown::Assumed;
 use crate::status::Failure;
 use crate::terminal::{Progress, outln};
 
@@ -113,6 +114,7 @@ pub fn about_missing(
         cpu: payload_vendor(machine.vendor),
         clock: measuring.clock,
         suite: args.suite.recorded(),
+        assumed: Assumed::of(args),
         package: None,
         emulator: None,
         kernel_words: vec![],

@@ -178,6 +178,35 @@ pub fn cost() -> Vec<Cell> {
     cells
 }
 
+/// Patterns of the slowdown suite, the control among them.
+pub const SWITCHED: [Pattern; 8] = PATTERNS;
+/// The slowdown suite's other exit, after every switch.
+pub const INTERPOSED_EACH: Interposed =
+    Interposed { kind: InterposedKind::Cpuid, every: NonZeroU32::MIN };
+/// Switches of a section whose first exit, if it has one, is not counted: the rest shows what a switch
+/// takes by itself.
+pub const LONG_SWITCHES: u32 = Workload::DEFAULT_SWITCHES + 64;
+
+/// Every cell of the slowdown suite, those that decide the verdict first.
+pub fn slowdown() -> Vec<Cell> {
+    let mut cells = anchors();
+    cells.push(emulation_probe());
+    cells.push(fast_path_probe(INTERPOSED_EACH.kind));
+    let interposed = Some(INTERPOSED_EACH);
+    for pattern in SWITCHED {
+        let plain = Workload::new(pattern);
+        for session in Session::ALL {
+            push_new(&mut cells, plain, session);
+        }
+        push_new(&mut cells, Workload { interposed, ..plain }, Session::Kernel);
+        push_new(&mut cells, Workload { switches: LONG_SWITCHES, ..plain }, Session::Kernel);
+    }
+    let control = Workload { interposed, ..Workload::new(Pattern::None) };
+    push_new(&mut cells, control, Session::GuestDebug);
+    push_new(&mut cells, Workload { armed: true, ..control }, Session::Kernel);
+    cells
+}
+
 /// Only what a verdict needs: the anchors, the probe for interpretation, and the user's workloads.
 pub fn only(workloads: &[Workload]) -> Vec<Cell> {
     let mut cells = anchors();

@@ -11,6 +11,7 @@ use crate::measure::NOT_SURVIVED;
 use crate::plan::Cell;
 use crate::protocol::{CheckOutcome, Checked, Message, Target};
 use crate::rows::{Clock, Context, Rows, no_cell};
+use crate::slowdown::Assumed;
 use crate::status::Failure;
 use crate::terminal::Progress;
 
@@ -46,6 +47,8 @@ pub struct About {
     pub clock: Clock,
     /// The suite.
     pub suite: Name,
+    /// What the slowdown suite is told.
+    pub assumed: Assumed,
     /// The kernel's package and its version.
     pub package: Option<String>,
     /// The emulator, if it is one.
@@ -173,6 +176,7 @@ impl<'a> Recorder<'a> {
             target,
             clock: about.clock,
             suite: about.suite.clone(),
+            assumed: about.assumed,
         };
         let assessment = Assessment::new(context, self.cells.clone(), about.cpu);
         self.state = State::Measuring(Box::new(assessment));

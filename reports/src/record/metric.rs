@@ -36,12 +36,22 @@ pub enum Metric {
     Ns,
     /// The share of the guest's time that is lost, 0 to 1.
     ShareLost,
+    /// The same under a policy at a rate: `POLICY:SWITCHES`, or `POLICY:SWITCHES:EXITS` with so many
+    /// other exits; both per second.
+    ShareLostAt(Name),
+    /// The fewest switches per second at which a policy loses so many percent of the guest's time:
+    /// `POLICY:PERCENT`; `POLICY:full`: the most that a CPU can do.
+    Crossing(Name),
+    /// What a switch loses to this policy, above the same loop without accesses.
+    Lost(Name),
     /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
     Fastpath(Name),
     /// What one thing costs each time, by a model fitted on many cells; `samples` are the cells.
     Cost(Name),
     /// How far a fitted model is off at worst, over the cells of this half, as a share.
     Residual(Name),
+    /// What a model was told, not measured.
+    Parameter(Name),
     /// A correctness check; its status is the result.
     Check(Name),
 }
@@ -63,11 +73,15 @@ const PLAIN: [(&str, Metric); 10] = [
 type WithName = (&'static str, fn(Name) -> Metric);
 
 /// The metrics of a word and a name.
-const NAMED: [WithName; 5] = [
+const NAMED: [WithName; 9] = [
     ("exits", Metric::ExitsBy),
+    ("share_lost", Metric::ShareLostAt),
+    ("crossing", Metric::Crossing),
+    ("lost", Metric::Lost),
     ("fastpath", Metric::Fastpath),
     ("cost", Metric::Cost),
     ("residual", Metric::Residual),
+    ("parameter", Metric::Parameter),
     ("check", Metric::Check),
 ];
 
@@ -82,10 +96,11 @@ impl Metric {
             | Self::AsyncExits
             | Self::ExitsBy(_) => Unit::Exits,
             Self::GuestCycles | Self::HostCycles => Unit::Cycles,
-            Self::Instructions | Self::Cost(_) => Unit::Instructions,
+            Self::Instructions | Self::Cost(_) | Self::Lost(_) => Unit::Instructions,
             Self::Ns => Unit::Ns,
-            Self::ShareLost | Self::Residual(_) => Unit::Ratio,
-            Self::Verdict | Self::Fastpath(_) | Self::Check(_) => Unit::None,
+            Self::ShareLost | Self::ShareLostAt(_) | Self::Residual(_) => Unit::Ratio,
+            Self::Crossing(_) => Unit::PerSecond,
+            Self::Verdict | Self::Fastpath(_) | Self::Parameter(_) | Self::Check(_) => Unit::None,
         }
     }
 
@@ -102,6 +117,10 @@ impl fmt::Display for Metric {
             Self::Fastpath(name) => write!(f, "fastpath:{name}"),
             Self::Cost(name) => write!(f, "cost:{name}"),
             Self::Residual(name) => write!(f, "residual:{name}"),
+            Self::ShareLostAt(name) => write!(f, "share_lost:{name}"),
+            Self::Crossing(name) => write!(f, "crossing:{name}"),
+            Self::Lost(name) => write!(f, "lost:{name}"),
+            Self::Parameter(name) => write!(f, "parameter:{name}"),
             Self::Check(name) => write!(f, "check:{name}"),
             plain => PLAIN
                 .iter()
@@ -125,7 +144,9 @@ impl FromStr for Metric {
         named.ok_or_else(|| {
             let words: Vec<_> = PLAIN.iter().map(|(word, _)| *word).collect();
             let expected = format!(
-                "a metric ({}, exits:REASON, fastpath:KIND, cost:NAME, residual:HALF, check:NAME)",
+                "a metric ({}, exits:REASON, fastpath:KIND, cost:NAME, residual:HALF, \
+                 share_lost:POLICY:RATE, crossing:POLICY:PERCENT, lost:POLICY, parameter:NAME, \
+                 check:NAME)",
                 words.join(", ")
             );
             Unexpected::new(expected, text)

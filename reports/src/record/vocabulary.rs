@@ -103,6 +103,8 @@ vocabulary! { "a unit",
         Ns = "ns",
         /// A share, 0 to 1.
         Ratio = "ratio",
+        /// So often in a second.
+        PerSecond = "per-second",
         /// No number, or one without a unit.
         None = "none",
     }

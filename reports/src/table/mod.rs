@@ -4,10 +4,12 @@ mod cost;
 mod notes;
 mod policy;
 mod section;
+mod slowdown;
 mod summary;
 
 pub use cost::{COST_SUITE, cost_table};
 pub use policy::{POLICY_SUITE, policy_table};
+pub use slowdown::{SLOWDOWN_SUITE, slowdown_table};
 pub use summary::summary_table;
 
 use comfy_table::{

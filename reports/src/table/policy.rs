@@ -18,6 +18,10 @@ const COSTS: [(Metric, &str); 3] = [
     (Metric::GuestCycles, "cycles/\nswitch"),
 ];
 
+/// What is special about AMD in the lab.
+pub(super) const NO_ASSISTS: &str =
+    "AMD in the lab: without decode assists, through the instruction emulator.";
+
 /// How to read the columns.
 const LEGEND: &str = "a: accesses per switch. S: switches. cpuid/10: such an exit after every 10th \
                       switch. Exits are shown as measured/predicted; async: exits that are not the \
@@ -194,7 +198,7 @@ pub(super) fn footnotes<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<&'
     }
     let table: [(bool, &str); 2] = [
         (is_lab, "Lab figures are instructions, guest and host kernel together, not cycles."),
-        (no_assists, "AMD in the lab: without decode assists, through the instruction emulator."),
+        (no_assists, NO_ASSISTS),
     ];
     table.into_iter().filter_map(|(applies, text)| applies.then_some(text)).collect()
 }

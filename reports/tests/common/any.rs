@@ -36,6 +36,10 @@ pub fn a_metric() -> impl Strategy<Value = Metric> {
         select(vec![Metric::ShareLost, Metric::Verdict]),
         a_name().prop_map(Metric::ExitsBy),
         a_name().prop_map(Metric::Fastpath),
+        a_name().prop_map(Metric::ShareLostAt),
+        a_name().prop_map(Metric::Crossing),
+        a_name().prop_map(Metric::Lost),
+        a_name().prop_map(Metric::Parameter),
         a_name().prop_map(Metric::Check),
     ]
 }

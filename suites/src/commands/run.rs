@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use bench_vmm::{Host, HostError};
+use drbench_lab::emulator::MachineKind;
 
 use crate::cli::{RunArgs, Suite};
 use crate::lab::{self, Emulators};
@@ -93,6 +94,23 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
         (
             args.suite == Suite::Cost && !args.workload.is_empty(),
             "--workload is for the suite policy: the cost suite fits its prices on its own sweep",
+        ),
+        (
+            args.suite == Suite::Slowdown && !args.workload.is_empty(),
+            "--workload is for the suite policy: the slowdown suite has its own patterns",
+        ),
+        (
+            args.suite != Suite::Slowdown && args.world_switch_cycles.is_some(),
+            "--world-switch-cycles is for the suite slowdown: all others tell instructions",
+        ),
+        (
+            args.suite != Suite::Slowdown && args.clock_mhz.is_some(),
+            "--clock-mhz is for the suite slowdown: all others tell instructions",
+        ),
+        (
+            args.machine == Some(MachineKind::QemuKvm)
+                && (args.world_switch_cycles.is_some() || args.clock_mhz.is_some()),
+            "--world-switch-cycles and --clock-mhz are for emulators: qemu-kvm measures time",
         ),
         (
             native && !args.cpu.is_empty(),

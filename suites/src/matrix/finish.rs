@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use reports::{Metric, Record, cost_table, policy_table, summary_table};
+use reports::{Metric, Record, cost_table, policy_table, slowdown_table, summary_table};
 
 use super::session::Ended;
 use super::{MatrixCell, Session, repeat};
@@ -151,6 +151,9 @@ fn show(
         }
         Suite::Cost => {
             write_out(format_args!("{}", cost_table(&records, &cost::meaning, terminal::style())))?;
+        }
+        Suite::Slowdown => {
+            write_out(format_args!("{}", slowdown_table(&records, terminal::style())))?;
         }
         Suite::Selfcheck => checks(finished)?,
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Shard;
 use crate::cli::RunArgs;
 use crate::lab;
+use crate::slowdown::Assumed;
 use crate::status::Failure;
 
 /// CPUs of a run that names none.
@@ -120,6 +121,7 @@ impl Plan {
 
 fn settings(args: &RunArgs) -> BTreeMap<String, String> {
     let workloads: Vec<_> = args.workload.iter().map(ToString::to_string).collect();
+    let assumed = Assumed::of(args);
     let settings = [
         ("suite", args.suite.name().to_owned()),
         ("workloads", workloads.join(" ")),
@@ -128,6 +130,8 @@ fn settings(args: &RunArgs) -> BTreeMap<String, String> {
         ("cold", args.cold.to_string()),
         ("unprivileged", args.unprivileged.to_string()),
         ("append", args.append.join(" ")),
+        ("world-switch-cycles", assumed.world_switch_cycles.to_string()),
+        ("clock-mhz", assumed.clock_mhz.to_string()),
     ];
     settings.map(|(name, value)| (name.to_owned(), value)).into()
 }

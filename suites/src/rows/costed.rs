@@ -105,11 +105,23 @@ fn too_few(total: u64, undisturbed: usize, batches: &[Batch]) -> Blot {
     if fewest < total { Blot::Failed(reason) } else { Blot::Unresolved(reason) }
 }
 
-/// Ticks of a whole section, as its undisturbed batches agree on them; none if no two do.
-pub fn section_ticks(batches: &[Batch], counted_total: Option<u64>) -> Option<u64> {
-    let (undisturbed, _) = undisturbed(batches, counted_total);
-    let (ticks, alike) = shared(undisturbed.iter().map(|(_, batch)| batch.tsc))?;
-    (alike > 1).then_some(ticks)
+/// Ticks of a whole section: of instructions, as its undisturbed batches agree on them, and none if no
+/// two do; of time, their median. None where ticks measure nothing.
+pub fn section_ticks(clock: Clock, batches: &[Batch], counted_total: Option<u64>) -> Option<u64> {
+    let (undisturbed, blot) = undisturbed(batches, counted_total);
+    let ticks = undisturbed.iter().map(|(_, batch)| batch.tsc);
+    match (clock, blot) {
+        (Clock::Instructions, _) => {
+            let (ticks, alike) = shared(ticks)?;
+            (alike > 1).then_some(ticks)
+        }
+        (Clock::Hardware, Blot::None) => {
+            let mut sorted: Vec<u64> = ticks.collect();
+            sorted.sort_unstable();
+            sorted.get(sorted.len() / 2).copied()
+        }
+        (Clock::Hardware | Clock::EmulatorTime, _) => None,
+    }
 }
 
 /// The value that the undisturbed batches share: ticks that fall into the host's part of an exit add

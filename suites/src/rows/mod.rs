@@ -9,6 +9,7 @@ use reports::{Key, Metric, Name, Outcome, Record, Sample, Source, Value};
 use crate::judge::{self, Verdict};
 use crate::plan::{Cell, Session};
 use crate::protocol::Target;
+use crate::slowdown::Assumed;
 
 pub use costed::{cost, costed, cycles, section_ticks};
 pub use counted::counted;
@@ -28,6 +29,8 @@ pub struct Context {
     pub clock: Clock,
     /// The suite's name.
     pub suite: Name,
+    /// What the slowdown suite is told.
+    pub assumed: Assumed,
 }
 
 /// What the guest's time stamps count.
@@ -102,7 +105,8 @@ impl Context {
         }
     }
 
-    fn row(&self, cell: &Cell, metric: Metric, source: Source, outcome: Outcome) -> Record {
+    /// A row of a cell.
+    pub fn row(&self, cell: &Cell, metric: Metric, source: Source, outcome: Outcome) -> Record {
         let key = self.key(cell, metric, source);
         let repeats = self.clock == Clock::Instructions;
         Record {

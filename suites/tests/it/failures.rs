@@ -193,6 +193,23 @@ fn wrong_words_are_refused_before_anything_begins() {
 }
 
 #[test]
+fn a_world_switch_or_a_clock_that_cannot_be_is_refused_before_anything_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = place(&directory, "out");
+    for option in ["--world-switch-cycles", "--clock-mhz"] {
+        for value in ["0", "-5", "1000001", "4294967296", "99999999999999999999", "1.5", "many"] {
+            let (status, said) = told(&lab(&out, &["--suite", "slowdown", option, value]));
+            assert_eq!(status, USAGE, "{option} {value}: {said}");
+            assert!(said.contains(option) && said.contains(value), "{option} {value}: {said}");
+        }
+        let (status, said) = told(&lab(&out, &["--suite", "cost", option, "1000"]));
+        assert_eq!(status, USAGE, "{said}");
+        assert!(said.contains("slowdown"), "{said}");
+    }
+    assert!(!out.exists(), "nothing was begun");
+}
+
+#[test]
 fn an_expectation_that_covers_no_target_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let output = lab(&place(&directory, "out"), &["--expect", "intel=never"]);
