@@ -10,6 +10,7 @@ use guest_payloads::Workload;
 
 use crate::expect::Expectation;
 use crate::matrix::Shard;
+use crate::trace::TraceArgs;
 
 /// What does a kernel's handling of x86 debug registers cost a guest, and is it still correct?
 ///
@@ -80,12 +81,17 @@ pub enum Listing {
 }
 
 /// What a resumed run has from its own command line.
-const MEASURING: [&str; 16] = [
+const MEASURING: [&str; 21] = [
     "kernel",
     "cpu",
     "machine",
     "suite",
     "workload",
+    "trace",
+    "debugged",
+    "debugged_as",
+    "exits_per_second",
+    "trace_switches",
     "repeat",
     "shard",
     "out",
@@ -123,6 +129,9 @@ pub struct RunArgs {
     /// windows,cpuid/3,switches=20; `drbench list workloads` names the parts
     #[arg(long, value_name = "WORKLOAD")]
     pub workload: Vec<Workload>,
+    /// What the suite trace plays
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// Measure every cell so many times, each with a boot of its own: all must agree in every digit.
     /// The first that does not is named, and the status is 1
     #[arg(long, value_name = "N", default_value = "1")]
@@ -183,6 +192,8 @@ pub enum Suite {
     Policy,
     /// What exits cost: prices fitted on half of a sweep and tested on the other half
     Cost,
+    /// What a recorded load loses: the context switches of --trace FILE, played one by one
+    Trace,
     /// Whether drbench's own VMM holds on this kernel: watchdog, crash reports, exception log
     Selfcheck,
 }
@@ -193,6 +204,7 @@ impl Suite {
         match self {
             Self::Policy => "policy",
             Self::Cost => "cost",
+            Self::Trace => "trace",
             Self::Selfcheck => "selfcheck",
         }
     }

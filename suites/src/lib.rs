@@ -19,6 +19,7 @@ pub mod rows;
 pub mod status;
 pub mod target;
 pub mod terminal;
+pub mod trace;
 
 use std::process::ExitCode;
 

@@ -36,6 +36,12 @@ pub enum Metric {
     Ns,
     /// The share of the guest's time that is lost, 0 to 1.
     ShareLost,
+    /// Switches of a recorded machine that the guest executed.
+    PlayedSwitches,
+    /// How long a record of a machine is, in nanoseconds.
+    RecordedNs,
+    /// What a recorded load takes more than without breakpoints, for each second of a CPU's record.
+    LostPerSecond,
     /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
     Fastpath(Name),
     /// What one thing costs each time, by a model fitted on many cells; `samples` are the cells.
@@ -47,7 +53,7 @@ pub enum Metric {
 }
 
 /// The metrics of one word.
-const PLAIN: [(&str, Metric); 10] = [
+const PLAIN: [(&str, Metric); 13] = [
     ("verdict", Metric::Verdict),
     ("exits", Metric::Exits),
     ("dr_exits", Metric::DrExits),
@@ -58,6 +64,9 @@ const PLAIN: [(&str, Metric); 10] = [
     ("host_cycles", Metric::HostCycles),
     ("ns", Metric::Ns),
     ("share_lost", Metric::ShareLost),
+    ("played_switches", Metric::PlayedSwitches),
+    ("recorded_ns", Metric::RecordedNs),
+    ("lost_per_second", Metric::LostPerSecond),
 ];
 
 type WithName = (&'static str, fn(Name) -> Metric);
@@ -82,10 +91,10 @@ impl Metric {
             | Self::AsyncExits
             | Self::ExitsBy(_) => Unit::Exits,
             Self::GuestCycles | Self::HostCycles => Unit::Cycles,
-            Self::Instructions | Self::Cost(_) => Unit::Instructions,
-            Self::Ns => Unit::Ns,
+            Self::Instructions | Self::LostPerSecond | Self::Cost(_) => Unit::Instructions,
+            Self::Ns | Self::RecordedNs => Unit::Ns,
             Self::ShareLost | Self::Residual(_) => Unit::Ratio,
-            Self::Verdict | Self::Fastpath(_) | Self::Check(_) => Unit::None,
+            Self::Verdict | Self::PlayedSwitches | Self::Fastpath(_) | Self::Check(_) => Unit::None,
         }
     }
 

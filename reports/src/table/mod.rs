@@ -5,10 +5,12 @@ mod notes;
 mod policy;
 mod section;
 mod summary;
+mod trace;
 
 pub use cost::{COST_SUITE, cost_table};
 pub use policy::{POLICY_SUITE, policy_table};
 pub use summary::summary_table;
+pub use trace::{TRACE_SUITE, trace_table};
 
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
