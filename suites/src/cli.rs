@@ -37,7 +37,7 @@ pub enum Command {
     /// List what there is to choose from
     List(ListArgs),
     /// Measure this host's KVM, or kernels in the lab, and print the table
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print a workload's machine code with addresses, and its predicted exits
     Payload(PayloadArgs),
     /// Compare two runs: what changed, what is missing

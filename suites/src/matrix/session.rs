@@ -179,7 +179,7 @@ pub fn recorded(path: &Path) -> Result<(RunArgs, Plan, RunInfo), Failure> {
         return Err(problem("it was not made by `drbench run`".to_owned()));
     };
     info.finished_at = None;
-    Ok((args, plan, info))
+    Ok((*args, plan, info))
 }
 
 /// Whether a finished cell failed because of the machine around us.

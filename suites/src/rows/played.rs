@@ -242,7 +242,7 @@ impl Sum<'_> {
         let control_row = self.row(metric.clone(), Source::Tsc, outcome(alone));
         vec![
             self.row(metric, Source::Tsc, outcome(each)),
-            Record { key: self.without_breakpoints(control_row.key.clone()), ..control_row },
+            Record { key: without_breakpoints(control_row.key.clone()), ..control_row },
             Record { unit: lost, ..row },
         ]
     }
@@ -315,9 +315,10 @@ impl Sum<'_> {
         };
         Key { target: self.context.on.clone(), cell, metric, source }
     }
+}
 
-    fn without_breakpoints(&self, key: Key) -> Key {
-        let workload = name(&format!("{}.control", key.cell.workload));
-        Key { cell: reports::Cell { workload, accesses: 0, ..key.cell }, ..key }
-    }
+/// The same CPU's record, with nothing accessed.
+fn without_breakpoints(key: Key) -> Key {
+    let workload = name(&format!("{}.control", key.cell.workload));
+    Key { cell: reports::Cell { workload, accesses: 0, ..key.cell }, ..key }
 }

@@ -5,6 +5,7 @@ mod common;
 mod failures;
 mod lab_cost;
 mod lab_policy;
+mod lab_trace;
 mod matrix;
 mod native;
 mod variants;
