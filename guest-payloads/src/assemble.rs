@@ -1,7 +1,7 @@
-//! From a workload to machine code.
+//! From a workload or a schedule to machine code.
 //!
 //! The code is specialized: straight-line within a switch, counted loops around it, nothing decided
-//! at run time inside the measured section. The section stands between two OUTs and repeats for ever;
+//! at run time inside the measured section; a schedule's steps are straight-line as a whole. The section stands between two OUTs and repeats for ever;
 //! the VMM stops when it has enough of it.
 //!
 //! Registers kept through a section: R8-R11 the watched addresses, R12 DR6, RSI, RDI, RBP, R13, R14
@@ -23,6 +23,7 @@ use crate::layout::{self, port};
 use crate::listing;
 use crate::pattern::{Access, Broken, Content, Pattern, Switch};
 use crate::register::{BreakCondition, BreakLength, DebugRegister, Dr6, Dr7, Slot};
+use crate::schedule::{self, Schedule, Step};
 use crate::workload::Workload;
 use registers::{assembler_register, holder};
 
@@ -37,6 +38,8 @@ const HYPERCALL_POLL_IRQ: u32 = 1;
 const MOST_BYTES_PER_ACCESS: u64 = 12;
 /// Most bytes of a switch besides its accesses: the work loop.
 const MOST_BYTES_PER_SWITCH: u64 = 24;
+/// Most bytes an interposed exit takes.
+const MOST_BYTES_PER_EXIT: u64 = 24;
 
 /// A workload that cannot be turned into code.
 #[derive(Debug, Error)]
@@ -56,21 +59,32 @@ pub enum AssembleError {
         /// Bytes there are.
         room: u64,
     },
+    /// A schedule is laid out as a whole.
+    #[error(
+        "a section of {steps} steps takes about {bytes} bytes of code, the guest has room for {room}; \
+         choose smaller sections"
+    )]
+    ScheduleTooLarge {
+        /// Its steps.
+        steps: usize,
+        /// Bytes they would take.
+        bytes: u64,
+        /// Bytes there are.
+        room: u64,
+    },
     /// The assembler refused an instruction: a mistake in this crate.
-    #[error("assembling workload {workload}: {source}")]
+    #[error("assembling {workload}: {source}")]
     Encoding {
-        /// The workload.
+        /// The workload or schedule.
         workload: String,
         /// The assembler's words.
         source: IcedError,
     },
 }
 
-/// A workload as machine code, to be loaded at [`layout::CODE`] and entered there.
+/// A workload or schedule as machine code, to be loaded at [`layout::CODE`] and entered there.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    /// What it was made from.
-    pub workload: Workload,
     /// Machine code.
     pub code: Vec<u8>,
     /// Addresses of the measured section: from the instruction after the BEGIN OUT up to and with
@@ -96,12 +110,34 @@ impl Payload {
                 return Err(AssembleError::TooLarge { workload, switches, bytes, room });
             }
         }
-        // The set-up touches each page of code, so it must know how many there are: assembled once
-        // to see, once with the number. The number's width does not depend on it.
-        let emit = |pages| Emitter::new(workload, vendor, pages).and_then(Emitter::finish);
-        emit(1)
-            .and_then(|draft| emit((draft.code.len() as u64).div_ceil(layout::PAGE_SIZE)))
-            .map_err(|source| AssembleError::Encoding { workload: workload.to_string(), source })
+        Self::of(&Body::Workload(*workload), vendor).map_err(|source| AssembleError::Encoding {
+            workload: format!("workload {workload}"),
+            source,
+        })
+    }
+
+    /// Turns a schedule into code: step after step, each switch followed by a count of itself in
+    /// [`layout::PLAYED`].
+    pub fn of_schedule(schedule: &Schedule, vendor: CpuVendor) -> Result<Self, AssembleError> {
+        let bytes = MOST_BYTES_PER_ACCESS * schedule.accesses()
+            + MOST_BYTES_PER_SWITCH * schedule.switches()
+            + MOST_BYTES_PER_EXIT * schedule.exits();
+        let room = layout::CODE_SIZE / 2;
+        let steps = schedule.steps.len();
+        if bytes > room {
+            return Err(AssembleError::ScheduleTooLarge { steps, bytes, room });
+        }
+        Self::of(&Body::Schedule(schedule), vendor).map_err(|source| AssembleError::Encoding {
+            workload: format!("a schedule of {steps} steps"),
+            source,
+        })
+    }
+
+    /// The set-up touches each page of code, so it must know how many there are: assembled once to
+    /// see, once with the number. The number's width does not depend on it.
+    fn of(body: &Body<'_>, vendor: CpuVendor) -> Result<Self, IcedError> {
+        let emit = |pages| Emitter::new(body, vendor, pages).and_then(Emitter::finish);
+        emit(1).and_then(|draft| emit((draft.code.len() as u64).div_ceil(layout::PAGE_SIZE)))
     }
 
     /// The code as people read it: address, bytes, Intel syntax; headings at the loop's parts.
@@ -123,9 +159,31 @@ fn rounds(workload: &Workload) -> Option<(u32, u32)> {
     (rounds > 0).then_some((every, rounds))
 }
 
-struct Emitter {
+/// What stands between the time stamps.
+enum Body<'a> {
+    Workload(Workload),
+    Schedule(&'a Schedule),
+}
+
+impl Body<'_> {
+    fn pattern(&self) -> Pattern {
+        match self {
+            Self::Workload(workload) => workload.pattern,
+            Self::Schedule(schedule) => schedule.pattern,
+        }
+    }
+
+    fn is_armed(&self) -> bool {
+        match self {
+            Self::Workload(workload) => workload.armed,
+            Self::Schedule(_) => false,
+        }
+    }
+}
+
+struct Emitter<'a> {
     asm: CodeAssembler,
-    workload: Workload,
+    body: &'a Body<'a>,
     vendor: CpuVendor,
     switch: Switch,
     section: [CodeLabel; 2],
@@ -135,15 +193,15 @@ struct Emitter {
     instructions: u64,
 }
 
-impl Emitter {
-    fn new(workload: &Workload, vendor: CpuVendor, pages: u64) -> Result<Self, IcedError> {
+impl<'a> Emitter<'a> {
+    fn new(body: &'a Body<'a>, vendor: CpuVendor, pages: u64) -> Result<Self, IcedError> {
         let mut asm = CodeAssembler::new(64)?;
         let section = [asm.create_label(), asm.create_label()];
         Ok(Self {
             asm,
-            workload: *workload,
+            body,
             vendor,
-            switch: workload.pattern.switch(),
+            switch: body.pattern().switch(),
             section,
             pages,
             instructions: 0,
@@ -153,7 +211,7 @@ impl Emitter {
     fn finish(mut self) -> Result<Payload, IcedError> {
         self.load_constants()?;
         self.touch_pages()?;
-        if self.workload.armed {
+        if self.body.is_armed() {
             for access in Pattern::SaveRestore.switch().restore {
                 self.access(access, false)?;
             }
@@ -172,12 +230,7 @@ impl Emitter {
             .assemble_options(layout::CODE, BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS)?;
         let section =
             assembled.label_ip(&self.section[0])?..assembled.label_ip(&self.section[1])?;
-        Ok(Payload {
-            workload: self.workload,
-            code: assembled.inner.code_buffer,
-            section,
-            instructions: self.instructions,
-        })
+        Ok(Payload { code: assembled.inner.code_buffer, section, instructions: self.instructions })
     }
 
     /// DR7 with the slots below `slots` in force. Unarmed workloads set the conditions but enable
@@ -186,7 +239,7 @@ impl Emitter {
         let in_force = Slot::ALL.into_iter().filter(|slot| slot.index() < slots);
         let control = in_force.fold(Dr7::DISABLED, |control, slot| {
             let control = control.with(slot, BreakCondition::Write, BreakLength::Eight);
-            if self.workload.armed { control.enable(slot) } else { control }
+            if self.body.is_armed() { control.enable(slot) } else { control }
         });
         control.bits()
     }
@@ -231,14 +284,15 @@ impl Emitter {
         let start = self.emitted();
         self.time_stamp(layout::TSC_BEGIN)?;
         self.instructions += self.emitted() - start;
-        match self.workload.pattern {
-            Pattern::Broken(Broken::Hang) => {
+        match (self.body, self.body.pattern()) {
+            (_, Pattern::Broken(Broken::Hang)) => {
                 let mut here = self.asm.create_label();
                 self.asm.set_label(&mut here)?;
                 self.asm.jmp(here)?;
             }
-            Pattern::Broken(Broken::TripleFault) => self.triple_fault()?,
-            _ => self.switches()?,
+            (_, Pattern::Broken(Broken::TripleFault)) => self.triple_fault()?,
+            (Body::Workload(workload), _) => self.switches(workload)?,
+            (Body::Schedule(schedule), _) => self.steps(schedule)?,
         }
         self.asm.lfence()?;
         self.instructions += 1;
@@ -265,21 +319,40 @@ impl Emitter {
     }
 
     /// All switches: rounds of k switches and an interposed exit, then the rest.
-    fn switches(&mut self) -> Result<(), IcedError> {
-        let mut rest = self.workload.switches;
-        if let Some((every, count)) = rounds(&self.workload) {
+    fn switches(&mut self, workload: &Workload) -> Result<(), IcedError> {
+        let mut rest = workload.switches;
+        if let (Some((every, count)), Some(interposed)) = (rounds(workload), workload.interposed) {
             rest -= every * count;
             self.repeat(count, |this| {
                 let mut executed = 0;
                 for _ in 0..every {
-                    executed += this.one_switch()?;
+                    executed += this.one_switch(workload)?;
                 }
-                Ok(executed + this.interposed()?)
+                Ok(executed + this.interposed(interposed.kind)?)
             })?;
         }
         if rest > 0 {
-            self.repeat(rest, Self::one_switch)?;
+            self.repeat(rest, |this| this.one_switch(workload))?;
         }
+        Ok(())
+    }
+
+    /// A schedule's steps, one after the other.
+    fn steps(&mut self, schedule: &Schedule) -> Result<(), IcedError> {
+        let start = self.emitted();
+        let switch = self.switch.clone();
+        for &step in &schedule.steps {
+            match step {
+                Step::Exit => drop(self.interposed(schedule.exit)?),
+                Step::Switch { .. } => {
+                    for access in schedule::accesses(&switch, step) {
+                        self.access(access, switch.stores)?;
+                    }
+                    self.asm.inc(qword_ptr(layout::PLAYED))?;
+                }
+            }
+        }
+        self.instructions += self.emitted() - start;
         Ok(())
     }
 
@@ -299,18 +372,17 @@ impl Emitter {
         Ok(())
     }
 
-    fn one_switch(&mut self) -> Result<u64, IcedError> {
+    fn one_switch(&mut self, workload: &Workload) -> Result<u64, IcedError> {
         let start = self.emitted();
         let switch = self.switch.clone();
         for access in switch.save.into_iter().chain(switch.restore) {
             self.access(access, switch.stores)?;
         }
         let accesses = self.emitted() - start;
-        Ok(accesses + self.work()?)
+        Ok(accesses + self.work(workload.work)?)
     }
 
-    fn work(&mut self) -> Result<u64, IcedError> {
-        let rounds = self.workload.work;
+    fn work(&mut self, rounds: u32) -> Result<u64, IcedError> {
         if rounds == 0 {
             return Ok(0);
         }
@@ -339,17 +411,16 @@ impl Emitter {
         }
     }
 
-    fn interposed(&mut self) -> Result<u64, IcedError> {
+    fn interposed(&mut self, kind: InterposedKind) -> Result<u64, IcedError> {
         let start = self.emitted();
         let asm = &mut self.asm;
-        match self.workload.interposed.map(|interposed| interposed.kind) {
-            None => {}
-            Some(InterposedKind::Cpuid) => {
+        match kind {
+            InterposedKind::Cpuid => {
                 asm.xor(eax, eax)?;
                 asm.xor(ecx, ecx)?;
                 asm.cpuid()?;
             }
-            Some(InterposedKind::Hypercall) => {
+            InterposedKind::Hypercall => {
                 asm.mov(eax, HYPERCALL_POLL_IRQ)?;
                 asm.xor(ebx, ebx)?;
                 match self.vendor {
@@ -357,14 +428,14 @@ impl Emitter {
                     CpuVendor::Intel => asm.vmcall()?,
                 }
             }
-            Some(InterposedKind::Hlt) => asm.hlt()?,
-            Some(InterposedKind::PioKernel) => asm.out(u32::from(port::KERNEL), al)?,
-            Some(InterposedKind::PioUser) => asm.out(u32::from(port::INTERPOSED), al)?,
-            Some(InterposedKind::Rdmsr) => {
+            InterposedKind::Hlt => asm.hlt()?,
+            InterposedKind::PioKernel => asm.out(u32::from(port::KERNEL), al)?,
+            InterposedKind::PioUser => asm.out(u32::from(port::INTERPOSED), al)?,
+            InterposedKind::Rdmsr => {
                 asm.mov(ecx, IA32_APIC_BASE)?;
                 asm.rdmsr()?;
             }
-            Some(InterposedKind::Wrmsr) => {
+            InterposedKind::Wrmsr => {
                 asm.mov(ecx, IA32_PAT)?;
                 asm.mov(eax, PAT_RESET[0])?;
                 asm.mov(edx, PAT_RESET[1])?;

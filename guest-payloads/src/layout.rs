@@ -9,7 +9,7 @@
 //!  0x0000_4000  PML4, PDPT, page directory (one page each; 2 MiB pages)
 //!  0x0000_8000  exception handlers        written by `guest_payloads::handlers`
 //!  0x0001_0000  exception log             read by the host
-//!  0x0002_0000  results                   time stamps of the section
+//!  0x0002_0000  results                   time stamps of the section, switches played
 //!  0x0002_1000  save area                 what the read halves of a switch store
 //!  0x0002_2000  watched bytes             what armed breakpoints point at; nobody touches them
 //!  0x0003_0000  stack                     grows down from 0x0004_0000
@@ -43,6 +43,9 @@ pub const LOG_END: u64 = 0x2_0000;
 pub const TSC_BEGIN: u64 = 0x2_0000;
 /// Time stamp at the section's last instruction, a `u64`.
 pub const TSC_END: u64 = 0x2_0008;
+/// Switches of a schedule that the guest has executed, a `u64`; on the page of the time stamps. The
+/// host sets it to 0 before a section.
+pub const PLAYED: u64 = 0x2_0010;
 /// Where the save half of a switch puts what it read: six `u64`.
 pub const SAVE_AREA: u64 = 0x2_1000;
 /// Four `u64` that armed breakpoints watch. Nothing in a measured section touches this page.

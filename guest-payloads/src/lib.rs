@@ -3,6 +3,7 @@
 //!
 //! A payload is described once, as data: a [`Workload`]. Three things follow from it: the machine
 //! code ([`Payload::assemble`]), the predicted exits ([`Workload::predict`]), the row in the report.
+//! A [`Schedule`] is the same for switches that are not alike: those of a recorded machine.
 //!
 //! ```
 //! use guest_payloads::{CpuVendor, Payload, Policy, Rearm, Workload};
@@ -24,6 +25,7 @@ pub mod log;
 mod model;
 mod pattern;
 mod register;
+mod schedule;
 mod workload;
 
 pub use assemble::{AssembleError, Payload};
@@ -31,4 +33,5 @@ pub use interposed::{CpuVendor, Interposed, InterposedKind};
 pub use model::{Policy, PredictedExits, Rearm};
 pub use pattern::{Access, Broken, Content, Pattern, Switch};
 pub use register::{BreakCondition, BreakLength, DebugRegister, Dr6, Dr7, Slot};
+pub use schedule::{Schedule, SectionSize, Step};
 pub use workload::{ParseWorkloadError, Workload};

@@ -3,6 +3,8 @@
 //! The cells that decide the verdict come first. Until they are there, rows wait; afterwards each
 //! measurement becomes rows at once, so that what is finished is on disk whatever happens next.
 
+use std::sync::Arc;
+
 use guest_payloads::{CpuVendor, InterposedKind, Payload, Rearm};
 use reports::{Metric, Source};
 
@@ -11,8 +13,9 @@ use crate::cost::{self, Costed};
 use crate::judge::{self, Evidence, Verdict};
 use crate::plan::{Cell, Role};
 use crate::protocol::{Batch, Measured, Pass};
-use crate::rows::{self, Context, Prediction, Rows};
+use crate::rows::{self, Context, Passed, Prediction, Rows};
 use crate::slowdown;
+use crate::trace::{Load, play};
 
 /// The state of one target's run.
 pub struct Assessment {
@@ -22,6 +25,9 @@ pub struct Assessment {
     verdict: Option<Verdict>,
     rearm: Vec<(InterposedKind, Rearm)>,
     vendor: CpuVendor,
+    /// What is played after the cells. Its rows come at the end: they are sums.
+    load: Option<Arc<Load>>,
+    played: Vec<Passes>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +41,15 @@ impl Assessment {
     /// For a plan whose deciding cells stand before the cells they decide about.
     pub fn new(context: Context, cells: Vec<Cell>, vendor: CpuVendor) -> Self {
         let measured = cells.iter().map(|_| Passes::default()).collect();
-        Self { context, cells, measured, verdict: None, rearm: vec![], vendor }
+        let (load, played) = (None, vec![]);
+        Self { context, cells, measured, verdict: None, rearm: vec![], vendor, load, played }
+    }
+
+    /// The same for a plan that goes on with a record's pieces after its cells.
+    #[must_use]
+    pub fn with_load(self, load: Option<Arc<Load>>) -> Self {
+        let pieces = load.as_ref().map_or(0, |load| load.pieces.len());
+        Self { load, played: (0..pieces).map(|_| Passes::default()).collect(), ..self }
     }
 
     /// The verdict, once there is one.
@@ -52,12 +66,18 @@ impl Assessment {
     /// Takes a finished pass over a cell; the rows that can be written now.
     pub fn push(&mut self, measured: Measured) -> Rows {
         let index = measured.cell as usize;
-        let Some(passes) = self.measured.get_mut(index) else { return Rows::default() };
+        let cells = self.measured.len();
+        let passes = self.measured.get_mut(index);
+        let passes = passes.or_else(|| self.played.get_mut(index.checked_sub(cells)?));
+        let Some(passes) = passes else { return Rows::default() };
         let result = measured.error.map_or(Ok(measured.batches), Err);
         match measured.pass {
             Pass::Counted => passes.counted = Some(result),
             Pass::Costed => passes.costed = Some(result),
             Pass::Cycles => passes.cycles = Some(result),
+        }
+        if index >= cells {
+            return Rows::default();
         }
         if self.verdict.is_some() {
             return self.rows(index, measured.pass);
@@ -100,7 +120,27 @@ impl Assessment {
         {
             rows.extend(slowdown::rows(&self.context, verdict, &self.costed()));
         }
+        rows.extend(self.played(reason));
         rows
+    }
+
+    /// The rows of a played record. What was not measured of it is so because of `reason`.
+    fn played(&self, reason: &str) -> Rows {
+        let (Some(load), Some(verdict)) = (&self.load, &self.verdict) else {
+            return Rows::default();
+        };
+        let passed: Vec<Passed<'_>> = self
+            .played
+            .iter()
+            .map(|Passes { counted, costed, .. }| {
+                let [counted, costed] = [counted, costed].map(|pass| match pass {
+                    Some(result) => result.as_deref().map_err(String::as_str),
+                    None => Err(reason),
+                });
+                Passed { counted, costed }
+            })
+            .collect();
+        rows::played(&self.context, load, &passed, verdict, self.rearm(play::EXIT))
     }
 
     /// What costs are computed from: every cell with a prediction whose cost is known.

@@ -10,6 +10,7 @@ use guest_payloads::Workload;
 
 use crate::expect::Expectation;
 use crate::matrix::Shard;
+use crate::trace::TraceArgs;
 
 /// What does a kernel's handling of x86 debug registers cost a guest, and is it still correct?
 ///
@@ -36,7 +37,7 @@ pub enum Command {
     /// List what there is to choose from
     List(ListArgs),
     /// Measure this host's KVM, or kernels in the lab, and print the table
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print a workload's machine code with addresses, and its predicted exits
     Payload(PayloadArgs),
     /// Compare two runs: what changed, what is missing
@@ -80,12 +81,17 @@ pub enum Listing {
 }
 
 /// What a resumed run has from its own command line.
-const MEASURING: [&str; 18] = [
+const MEASURING: [&str; 23] = [
     "kernel",
     "cpu",
     "machine",
     "suite",
     "workload",
+    "trace",
+    "debugged",
+    "debugged_as",
+    "exits_per_second",
+    "trace_switches",
     "repeat",
     "shard",
     "out",
@@ -125,6 +131,9 @@ pub struct RunArgs {
     /// windows,cpuid/3,switches=20; `drbench list workloads` names the parts
     #[arg(long, value_name = "WORKLOAD")]
     pub workload: Vec<Workload>,
+    /// What the suite trace plays
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// Measure every cell so many times, each with a boot of its own: all must agree in every digit.
     /// The first that does not is named, and the status is 1
     #[arg(long, value_name = "N", default_value = "1")]
@@ -197,6 +206,8 @@ pub enum Suite {
     Cost,
     /// Guest time lost by switches per second, under always, lazy and never
     Slowdown,
+    /// What a recorded load loses: the context switches of --trace FILE, played one by one
+    Trace,
     /// Whether drbench's own VMM holds on this kernel: watchdog, crash reports, exception log
     Selfcheck,
 }
@@ -208,6 +219,7 @@ impl Suite {
             Self::Policy => "policy",
             Self::Cost => "cost",
             Self::Slowdown => "slowdown",
+            Self::Trace => "trace",
             Self::Selfcheck => "selfcheck",
         }
     }

@@ -1,6 +1,7 @@
 //! What a target is to do, and how it is measured there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bench_vmm::Host;
 use drbench_lab::cache::Digest;
@@ -14,12 +15,15 @@ use crate::recorder::About;
 use crate::rows::Clock;
 use crate::slowdown::Assumed;
 use crate::status::Failure;
+use crate::trace::{Load, Piece, play};
 use crate::{assess, environment, lab};
 
 /// A suite on a machine: its cells and the job that measures them.
 pub struct Measuring {
     /// The cells; none for suites without.
     pub cells: Vec<Cell>,
+    /// What is played after the cells, in the suite that plays a record.
+    pub load: Option<Arc<Load>>,
     /// What the target is sent.
     pub job: Job,
     /// What its time stamps count.
@@ -30,7 +34,11 @@ pub struct Measuring {
 
 impl Measuring {
     /// For a machine of the lab; none: this host.
-    pub fn of(args: &RunArgs, machine: Option<(&Machine, &Emulator)>) -> Result<Self, Failure> {
+    pub fn of(
+        args: &RunArgs,
+        load: Option<Arc<Load>>,
+        machine: Option<(&Machine, &Emulator)>,
+    ) -> Result<Self, Failure> {
         let (cpu, clock, effort) = match machine {
             None => (host_vendor(), Clock::Hardware, Effort::HARDWARE),
             Some((machine, emulator)) => {
@@ -46,8 +54,8 @@ impl Measuring {
                 (lab::payload_vendor(machine.vendor), clock, effort)
             }
         };
-        let (cells, job) = job(args, cpu, effort)?;
-        Ok(Self { cells, job, clock, cpu })
+        let (cells, job) = job(args, load.as_deref(), cpu, effort)?;
+        Ok(Self { cells, load, job, clock, cpu })
     }
 
     /// How many messages with results the job will bring.
@@ -66,7 +74,13 @@ impl Measuring {
         let one = |(cell, job): (&Cell, &JobCell)| {
             (format!("payload:{}", cell.workload), Digest::of(&job.code).to_string())
         };
-        self.cells.iter().zip(&plan.cells).map(one).collect()
+        let mut hashes: BTreeMap<_, _> = self.cells.iter().zip(&plan.cells).map(one).collect();
+        let played = plan.cells.get(self.cells.len()..).unwrap_or_default();
+        if !played.is_empty() {
+            let code: Vec<u8> = played.iter().flat_map(|job| job.code.iter().copied()).collect();
+            hashes.insert("payload:trace".to_owned(), Digest::of(&code).to_string());
+        }
+        hashes
     }
 }
 
@@ -97,13 +111,19 @@ fn host_vendor() -> CpuVendor {
 }
 
 /// The cells of a suite and the job that measures them.
-fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, Job), Failure> {
+fn job(
+    args: &RunArgs,
+    load: Option<&Load>,
+    vendor: CpuVendor,
+    effort: Effort,
+) -> Result<(Vec<Cell>, Job), Failure> {
     if args.suite == Suite::Selfcheck {
         return Ok((vec![], Job::Selfcheck));
     }
     let cells = match args.suite {
         Suite::Cost => plan::cost(),
         Suite::Slowdown => plan::slowdown(),
+        Suite::Trace => plan::deciding(play::EXIT),
         _ if !args.workload.is_empty() => plan::only(&args.workload),
         Suite::Policy | Suite::Selfcheck => plan::policy(&[]),
     };
@@ -117,8 +137,25 @@ fn job(args: &RunArgs, vendor: CpuVendor, effort: Effort) -> Result<(Vec<Cell>, 
             watchdog_seconds: effort.watchdog_seconds(&cell.workload),
         })
     };
+    let played = |piece: &Piece| {
+        let payload =
+            Payload::of_schedule(&piece.schedule, vendor).map_err(Failure::environment)?;
+        let exits = piece.schedule.accesses() + piece.schedule.exits();
+        Ok(JobCell {
+            code: payload.code,
+            session: piece.session,
+            needs: plan::probe_of_kind(&cells, piece.schedule.exit),
+            costed: true,
+            watchdog_seconds: effort.watchdog_seconds_of(exits, piece.schedule.switches()),
+        })
+    };
+    let pieces = load.map_or(&[][..], |load| &load.pieces);
     let plan = Plan {
-        cells: cells.iter().map(one).collect::<Result<_, Failure>>()?,
+        cells: cells
+            .iter()
+            .map(one)
+            .chain(pieces.iter().map(played))
+            .collect::<Result<_, Failure>>()?,
         effort,
         unprivileged: args.unprivileged,
     };

@@ -20,6 +20,7 @@ pub mod slowdown;
 pub mod status;
 pub mod target;
 pub mod terminal;
+pub mod trace;
 
 use std::process::ExitCode;
 

@@ -207,6 +207,7 @@ impl Bench {
     /// One section. Between the markers nothing is done but running the guest.
     fn batch(&mut self, counters: &mut Counters, watchdog: &Watchdog) -> Result<Batch, Error> {
         self.to(Marker::Begin, watchdog)?;
+        self.machine.memory().write_u64(layout::PLAYED, 0);
         let before = self.statistics.as_mut().map(Statistics::read).transpose()?;
         if let Some(trace) = &mut counters.trace {
             trace.start()?;
@@ -228,6 +229,7 @@ impl Bench {
             exits: grown.and_then(|grown| grown.get(Statistic::Exits)),
             emulated: grown.and_then(|grown| grown.get(Statistic::InsnEmulation)),
             tsc: self.machine.memory().section_ticks(),
+            played: self.machine.memory().read_u64(layout::PLAYED),
             trace: counters.trace.as_mut().map(read_trace).transpose()?,
             cycles: match &mut counters.cycles {
                 Some(cycles) => {

@@ -226,6 +226,13 @@ pub fn only(workloads: &[Workload]) -> Vec<Cell> {
     cells
 }
 
+/// Only what a verdict needs, and how exits of this kind behave: for what is no workload.
+pub fn deciding(kind: InterposedKind) -> Vec<Cell> {
+    let mut cells = anchors();
+    cells.extend([emulation_probe(), fast_path_probe(kind)]);
+    cells
+}
+
 /// k = infinity and k = 1, with and without guest debug; and the control beside them.
 fn anchors() -> Vec<Cell> {
     let anchor = |session, interposed| Cell {
@@ -253,9 +260,14 @@ fn emulation_probe() -> Cell {
 
 /// The cell that probes the kind of exit this one makes; none for the probe itself.
 pub fn probe_of(cells: &[Cell], cell: &Cell) -> Option<u32> {
-    let probe = Role::FastPathProbe(cell.workload.interposed?.kind);
-    let index = cells.iter().position(|other| other.role == probe)?;
-    (cell.role == Role::Cell).then_some(index as u32)
+    let probe = probe_of_kind(cells, cell.workload.interposed?.kind)?;
+    (cell.role == Role::Cell).then_some(probe)
+}
+
+/// The cell that probes a kind of exit.
+pub fn probe_of_kind(cells: &[Cell], kind: InterposedKind) -> Option<u32> {
+    let probe = Role::FastPathProbe(kind);
+    cells.iter().position(|other| other.role == probe).map(|index| index as u32)
 }
 
 /// Two switches with the exit between them: two DR exits if it re-armed the intercepts, else one.

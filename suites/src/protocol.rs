@@ -95,12 +95,17 @@ impl Effort {
     /// Longest time a cell may take, in seconds of the target's clock: a good deal more than any
     /// kernel needs, or a guest that never ends would not be told from a slow one.
     pub fn watchdog_seconds(self, workload: &Workload) -> u32 {
-        const MOST_SECONDS: u32 = 600;
-        const NS_PER_EXIT: u64 = 20_000;
-        const NS_PER_ROUND: u64 = 10;
         let switches = u64::from(workload.switches);
         let exits = switches * (u64::from(workload.accesses()) + 1);
         let rounds = switches.saturating_mul(workload.work.into());
+        self.watchdog_seconds_of(exits, rounds)
+    }
+
+    /// The same for a section of so many exits at most, and rounds of work.
+    pub fn watchdog_seconds_of(self, exits: u64, rounds: u64) -> u32 {
+        const MOST_SECONDS: u32 = 600;
+        const NS_PER_EXIT: u64 = 20_000;
+        const NS_PER_ROUND: u64 = 10;
         let section = exits * NS_PER_EXIT + rounds.saturating_mul(NS_PER_ROUND);
         let all = section.saturating_mul(self.most.into()) / 1_000_000_000;
         self.patience_seconds + u32::try_from(all).unwrap_or(u32::MAX).min(MOST_SECONDS)
@@ -225,6 +230,8 @@ pub struct Batch {
     pub emulated: Option<u64>,
     /// Difference of the guest's time stamps.
     pub tsc: u64,
+    /// Switches of a schedule that the guest counted as executed.
+    pub played: u64,
     /// Exits by the tracepoint.
     pub trace: Option<Trace>,
     /// By the PMU.

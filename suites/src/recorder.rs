@@ -1,6 +1,7 @@
 //! Takes a target's messages and writes them down as rows, at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bench_vmm::KvmModule;
 use guest_payloads::CpuVendor;
@@ -14,6 +15,7 @@ use crate::rows::{Clock, Context, Rows, no_cell};
 use crate::slowdown::Assumed;
 use crate::status::Failure;
 use crate::terminal::Progress;
+use crate::trace::Load;
 
 /// Where the rows of one kernel on one target go.
 pub struct Recorder<'a> {
@@ -23,6 +25,8 @@ pub struct Recorder<'a> {
     progress: &'a Progress,
     about: About,
     cells: Vec<Cell>,
+    /// What is played after the cells.
+    load: Option<Arc<Load>>,
     state: State,
     /// The target, once it has introduced itself.
     on: Option<reports::Target>,
@@ -80,7 +84,13 @@ impl<'a> Recorder<'a> {
     ) -> Self {
         let (rows, complaints) = (Rows::default(), Vec::new());
         let (state, on) = (State::Silent, None);
-        Self { dir, run, progress, about, cells, state, on, rows, complaints }
+        Self { dir, run, progress, about, cells, load: None, state, on, rows, complaints }
+    }
+
+    /// The same for a run that plays a record after its cells.
+    #[must_use]
+    pub fn with_load(self, load: Option<Arc<Load>>) -> Self {
+        Self { load, ..self }
     }
 
     /// Everything that was taken down.
@@ -103,8 +113,7 @@ impl<'a> Recorder<'a> {
                 self.progress.step();
                 // What was not tried has its rows; the probe that broke told why.
                 if let Some(error) = measured.error.as_ref().filter(|&e| e != NOT_SURVIVED) {
-                    let cell = self.cells.get(measured.cell as usize).copied();
-                    let cell = cell.map_or_else(String::new, |cell| format!("{cell}: "));
+                    let cell = self.cell(measured.cell as usize);
                     self.complain(&format!("{cell}{error}"));
                 }
                 let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
@@ -178,7 +187,8 @@ impl<'a> Recorder<'a> {
             suite: about.suite.clone(),
             assumed: about.assumed,
         };
-        let assessment = Assessment::new(context, self.cells.clone(), about.cpu);
+        let assessment =
+            Assessment::new(context, self.cells.clone(), about.cpu).with_load(self.load.clone());
         self.state = State::Measuring(Box::new(assessment));
         Ok(())
     }
@@ -202,6 +212,16 @@ impl<'a> Recorder<'a> {
         };
         let row = check(self.run.clone(), &self.about, target, slug(name), outcome);
         self.write(Rows { records: vec![row], samples: vec![] })
+    }
+
+    /// A cell's name, for the beginning of a sentence.
+    fn cell(&self, index: usize) -> String {
+        let pieces = self.load.as_ref().map_or(&[][..], |load| &load.pieces);
+        match (self.cells.get(index), index.checked_sub(self.cells.len())) {
+            (Some(cell), _) => format!("{cell}: "),
+            (None, Some(piece)) if piece < pieces.len() => format!("{}: ", pieces[piece]),
+            (None, _) => String::new(),
+        }
     }
 
     /// An error's whole report, once: both passes over a broken cell say the same.

@@ -4,6 +4,7 @@ use iced_x86::{Code, Instruction, Mnemonic, Register};
 use proptest::prelude::*;
 
 use super::*;
+use crate::schedule::tests::any_schedule;
 use crate::workload::tests::any_workload;
 
 /// What a section executed, found by walking the decoded code.
@@ -12,6 +13,7 @@ struct Walk {
     instructions_between_time_stamps: u64,
     dr_accesses: u64,
     interposed: u64,
+    played: u64,
 }
 
 fn is_interposed(instruction: &Instruction) -> bool {
@@ -50,6 +52,8 @@ fn walk(payload: &Payload) -> Walk {
         walk.dr_accesses +=
             u64::from(matches!(instruction.code(), Code::Mov_r64_dr | Code::Mov_dr_r64));
         walk.interposed += u64::from(is_interposed(instruction));
+        let counts = instruction.mnemonic() == Mnemonic::Inc;
+        walk.played += u64::from(counts && instruction.memory_displacement64() == layout::PLAYED);
         let counter = match instruction.op0_register() {
             Register::R15D => Some(&mut r15),
             Register::ECX => Some(&mut rcx),
@@ -79,6 +83,21 @@ proptest! {
             instructions_between_time_stamps: payload.instructions,
             dr_accesses: u64::from(workload.switches) * u64::from(workload.accesses()),
             interposed: workload.interposed_exits(),
+            played: 0,
+        });
+    }
+
+    #[test]
+    fn decoded_and_walked_a_schedule_takes_every_step_and_counts_every_switch(
+        schedule in any_schedule(),
+        vendor in prop::sample::select(vec![CpuVendor::Amd, CpuVendor::Intel]),
+    ) {
+        let payload = Payload::of_schedule(&schedule, vendor).unwrap();
+        prop_assert_eq!(walk(&payload), Walk {
+            instructions_between_time_stamps: payload.instructions,
+            dr_accesses: schedule.accesses(),
+            interposed: schedule.exits(),
+            played: schedule.switches(),
         });
     }
 }
@@ -109,7 +128,8 @@ fn a_switch_costs_its_accesses_and_the_loop_alone() {
 #[test]
 fn unarmed_workloads_enable_nothing_and_armed_ones_all_four() {
     let control = |text: &str, slots| {
-        Emitter::new(&text.parse().unwrap(), CpuVendor::Amd, 1).unwrap().control(slots)
+        let body = Body::Workload(text.parse().unwrap());
+        Emitter::new(&body, CpuVendor::Amd, 1).unwrap().control(slots)
     };
     assert_eq!(control("dr7", 4) & 0xff, 0);
     assert_eq!(control("dr7,armed", 4) & 0xff, 0b0101_0101);
@@ -142,4 +162,12 @@ fn the_listing_names_the_section_and_shows_every_instruction() {
     let lines = listing.lines().filter(|line| line.starts_with("0x")).count();
     assert_eq!(lines, listing::decode(&payload.code, layout::CODE).count());
     assert!(listing.contains("section:") && listing.contains("mov dr7, r14"), "{listing}");
+}
+
+#[test]
+fn a_schedule_that_does_not_fit_is_refused_with_the_room_there_is() {
+    let steps = vec![Step::Exit; 100_000];
+    let schedule = Schedule { pattern: Pattern::Dr7, exit: InterposedKind::Cpuid, steps };
+    let error = Payload::of_schedule(&schedule, CpuVendor::Amd).unwrap_err().to_string();
+    assert!(error.contains("100000 steps") && error.contains("room for"), "{error}");
 }

@@ -44,6 +44,12 @@ pub enum Metric {
     Crossing(Name),
     /// What a switch loses to this policy, above the same loop without accesses.
     Lost(Name),
+    /// Switches of a recorded machine that the guest executed.
+    PlayedSwitches,
+    /// How long a record of a machine is, in nanoseconds.
+    RecordedNs,
+    /// What a recorded load takes more than without breakpoints, for each second of a CPU's record.
+    LostPerSecond,
     /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
     Fastpath(Name),
     /// What one thing costs each time, by a model fitted on many cells; `samples` are the cells.
@@ -57,7 +63,7 @@ pub enum Metric {
 }
 
 /// The metrics of one word.
-const PLAIN: [(&str, Metric); 10] = [
+const PLAIN: [(&str, Metric); 13] = [
     ("verdict", Metric::Verdict),
     ("exits", Metric::Exits),
     ("dr_exits", Metric::DrExits),
@@ -68,6 +74,9 @@ const PLAIN: [(&str, Metric); 10] = [
     ("host_cycles", Metric::HostCycles),
     ("ns", Metric::Ns),
     ("share_lost", Metric::ShareLost),
+    ("played_switches", Metric::PlayedSwitches),
+    ("recorded_ns", Metric::RecordedNs),
+    ("lost_per_second", Metric::LostPerSecond),
 ];
 
 type WithName = (&'static str, fn(Name) -> Metric);
@@ -96,11 +105,17 @@ impl Metric {
             | Self::AsyncExits
             | Self::ExitsBy(_) => Unit::Exits,
             Self::GuestCycles | Self::HostCycles => Unit::Cycles,
-            Self::Instructions | Self::Cost(_) | Self::Lost(_) => Unit::Instructions,
-            Self::Ns => Unit::Ns,
+            Self::Instructions | Self::LostPerSecond | Self::Cost(_) | Self::Lost(_) => {
+                Unit::Instructions
+            }
+            Self::Ns | Self::RecordedNs => Unit::Ns,
             Self::ShareLost | Self::ShareLostAt(_) | Self::Residual(_) => Unit::Ratio,
             Self::Crossing(_) => Unit::PerSecond,
-            Self::Verdict | Self::Fastpath(_) | Self::Parameter(_) | Self::Check(_) => Unit::None,
+            Self::Verdict
+            | Self::PlayedSwitches
+            | Self::Fastpath(_)
+            | Self::Parameter(_)
+            | Self::Check(_) => Unit::None,
         }
     }
 

@@ -119,6 +119,8 @@ vocabulary! { "a source",
         Tracepoint = "tracepoint",
         /// The guest's time-stamp counter.
         Tsc = "tsc",
+        /// What the guest itself counts.
+        Guest = "guest",
         /// Hardware performance counters.
         Pmu = "pmu",
         /// The host's clock.

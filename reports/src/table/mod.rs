@@ -6,11 +6,13 @@ mod policy;
 mod section;
 mod slowdown;
 mod summary;
+mod trace;
 
 pub use cost::{COST_SUITE, cost_table};
 pub use policy::{POLICY_SUITE, policy_table};
 pub use slowdown::{SLOWDOWN_SUITE, slowdown_table};
 pub use summary::summary_table;
+pub use trace::{TRACE_SUITE, trace_table};
 
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,

@@ -11,6 +11,7 @@ use crate::cli::{RunArgs, Suite};
 use crate::lab::{self, Emulators};
 use crate::matrix::{Plan, Session, forecast, recorded};
 use crate::status::{Failure, Status};
+use crate::trace;
 
 /// Runs, prints the table, and ends with the worst of what was found.
 pub fn run(args: &RunArgs) -> Result<Status, Failure> {
@@ -28,17 +29,19 @@ pub fn is_expecting(args: &RunArgs) -> bool {
 
 fn begin(args: &RunArgs) -> Result<Status, Failure> {
     refuse_words(args)?;
+    let load = trace::load(args)?;
     let mut emulators = Emulators::default();
-    let plan = Plan::of(args, &mut |machine| {
+    let mut plan = Plan::of(args, &mut |machine| {
         if args.dry_run { Ok(()) } else { emulators.find(machine.kind, args.qemu.as_deref()) }
     })?;
+    plan.settings.extend(load.as_ref().map(|load| ("trace".to_owned(), load.id.clone())));
     if args.dry_run {
         return forecast(args, &plan, &plan.mine().collect::<Vec<_>>(), jobs(args));
     }
     if args.kernel.is_empty() {
         host()?;
     }
-    work(args, &Session::begin(args.clone(), plan)?, &emulators)
+    work(args, &Session::begin(args.clone(), plan, load)?, &emulators)
 }
 
 fn resume(args: &RunArgs, dir: &Path) -> Result<Status, Failure> {
@@ -111,6 +114,10 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
             args.machine == Some(MachineKind::QemuKvm)
                 && (args.world_switch_cycles.is_some() || args.clock_mhz.is_some()),
             "--world-switch-cycles and --clock-mhz are for emulators: qemu-kvm measures time",
+        ),
+        (
+            args.suite == Suite::Trace && !args.workload.is_empty(),
+            "--workload is for the suite policy: the suite trace plays what --trace has recorded",
         ),
         (
             native && !args.cpu.is_empty(),

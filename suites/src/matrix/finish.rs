@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use reports::{Metric, Record, cost_table, policy_table, slowdown_table, summary_table};
+use reports::{
+    Metric, Record, cost_table, policy_table, slowdown_table, summary_table, trace_table,
+};
 
 use super::session::Ended;
 use super::{MatrixCell, Session, repeat};
@@ -30,7 +32,8 @@ impl Session {
             one.tell_failure(self);
             status = status.worst(one.status(self.args.expect.as_ref()));
         }
-        show(&finished, self.args.suite, details, &self.shown)?;
+        let load = self.load.as_ref().map_or_else(String::new, ToString::to_string);
+        show(&finished, self.args.suite, details, &self.shown, &load)?;
         outln!("\nresults: {}", self.shown.join("results.csv").display());
         let left = self.left()?.len();
         if left == 0 {
@@ -125,6 +128,7 @@ fn show(
     suite: Suite,
     details: bool,
     shown: &Path,
+    load: &str,
 ) -> Result<(), Failure> {
     let records: Vec<Record> =
         finished.iter().flat_map(|one| one.records.iter().cloned()).collect();
@@ -154,6 +158,9 @@ fn show(
         }
         Suite::Slowdown => {
             write_out(format_args!("{}", slowdown_table(&records, terminal::style())))?;
+        }
+        Suite::Trace => {
+            write_out(format_args!("{}", trace_table(&records, load, terminal::style())))?;
         }
         Suite::Selfcheck => checks(finished)?,
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use clap::Parser;
@@ -20,6 +20,10 @@ use crate::cli::{Cli, Command, RunArgs};
 use crate::lab::Emulators;
 use crate::status::{Failure, Status};
 use crate::terminal::Board;
+use crate::trace::{self, Load};
+
+/// What the trace's checksum is called in `run.json`.
+const TRACE: &str = "trace";
 
 /// A run that this process works on.
 pub struct Session {
@@ -27,6 +31,8 @@ pub struct Session {
     pub args: RunArgs,
     /// Its cells.
     pub plan: Plan,
+    /// The record that it plays, in the suite that plays one.
+    pub load: Option<Arc<Load>>,
     /// The directory in the user's words.
     pub shown: PathBuf,
     dir: Mutex<MatrixDir>,
@@ -49,9 +55,10 @@ pub struct Ended {
 
 impl Session {
     /// Creates the run directory: a place that cannot be written is told before an hour of work.
-    pub fn begin(args: RunArgs, plan: Plan) -> Result<Self, Failure> {
+    pub fn begin(args: RunArgs, plan: Plan, load: Option<Arc<Load>>) -> Result<Self, Failure> {
         let mut info = RunInfo::begin(env!("CARGO_PKG_VERSION"), std::env::args().collect());
         info.hashes.insert("binary".to_owned(), binary()?);
+        info.hashes.extend(load.as_ref().map(|load| (TRACE.to_owned(), load.sum.clone())));
         info.plan = Some(serde_json::to_value(&plan).map_err(Failure::environment)?);
         let shown = args
             .out
@@ -60,7 +67,7 @@ impl Session {
         let path = std::path::absolute(&shown).map_err(Failure::environment)?;
         let dir = MatrixDir::create(&path, info, names(&plan)).map_err(Failure::environment)?;
         let lock = lock(&path, &shown)?;
-        Ok(Self::new(args, plan, shown, dir, lock))
+        Ok(Self::new(args, plan, load, shown, dir, lock))
     }
 
     /// Goes on with a run, by its own words and from where it was begun.
@@ -81,13 +88,29 @@ impl Session {
                 plan.directory.display()
             ))
         })?;
+        // Now relative names are those of the run.
+        let load = trace::load(&args)?;
+        if info.hashes.get(TRACE) != load.as_ref().map(|load| &load.sum) {
+            return Err(Failure::usage(format!(
+                "the trace that {} plays has changed since it was begun; restore it, or begin a new \
+                 run",
+                shown.display()
+            )));
+        }
         let dir = MatrixDir::reopen(&path, info, names(&plan)).map_err(Failure::environment)?;
-        Ok(Self::new(args, plan, shown.to_owned(), dir, lock))
+        Ok(Self::new(args, plan, load, shown.to_owned(), dir, lock))
     }
 
-    fn new(args: RunArgs, plan: Plan, shown: PathBuf, dir: MatrixDir, lock: Flock<File>) -> Self {
+    fn new(
+        args: RunArgs,
+        plan: Plan,
+        load: Option<Arc<Load>>,
+        shown: PathBuf,
+        dir: MatrixDir,
+        lock: Flock<File>,
+    ) -> Self {
         let told = Mutex::new(HashSet::new());
-        Self { args, plan, shown, dir: Mutex::new(dir), told, _lock: lock }
+        Self { args, plan, load, shown, dir: Mutex::new(dir), told, _lock: lock }
     }
 
     /// The cells that are left: those that never ended, and those that the machine around us spoiled.
@@ -156,7 +179,7 @@ pub fn recorded(path: &Path) -> Result<(RunArgs, Plan, RunInfo), Failure> {
         return Err(problem("it was not made by `drbench run`".to_owned()));
     };
     info.finished_at = None;
-    Ok((args, plan, info))
+    Ok((*args, plan, info))
 }
 
 /// Whether a finished cell failed because of the machine around us.

@@ -86,7 +86,8 @@ impl Worker<'_> {
         let machine = cell.place.machine()?;
         let emulator =
             machine.as_ref().map(|machine| self.emulators.get(machine.kind)).transpose()?;
-        let measuring = Measuring::of(args, machine.as_ref().zip(emulator))?;
+        let measuring =
+            Measuring::of(args, self.session.load.clone(), machine.as_ref().zip(emulator))?;
         progress.expect(measuring.steps() * args.repeat.get() as usize);
         let (about, lab, missing) = match (&cell.place, machine.zip(emulator)) {
             (Place::Lab { kernel: name, .. }, Some((machine, emulator))) => {
@@ -172,8 +173,8 @@ impl Boots<'_> {
 
     fn recorder<'b>(&'b self, rows: Option<&'b mut RunDir>) -> Recorder<'b> {
         let run = self.worker.session.dir().info().run.clone();
-        let cells = self.measuring.cells.clone();
-        Recorder::new(rows, run, self.progress, self.about.clone(), cells)
+        let (cells, load) = (self.measuring.cells.clone(), self.measuring.load.clone());
+        Recorder::new(rows, run, self.progress, self.about.clone(), cells).with_load(load)
     }
 
     /// A row that says in what the boots do not agree.

@@ -9,15 +9,17 @@ use crate::plan::Cell;
 use crate::protocol::{Batch, Trace};
 
 /// A counted cell, judged.
-struct Counted<'a> {
-    blot: Blot,
+pub(super) struct Counted<'a> {
+    /// Why its counts are not simply ok.
+    pub(super) blot: Blot,
     /// The batch whose counts are shown: an undisturbed one, or the one that contradicts.
-    shown: Option<&'a Batch>,
+    pub(super) shown: Option<&'a Batch>,
     /// How many batches agree with it.
     alike: u64,
 }
 
-fn judged<'a>(
+/// Holds a cell's batches against its prediction.
+pub(super) fn judged<'a>(
     context: &Context,
     batches: &'a [Batch],
     verdict: &Verdict,

@@ -2,6 +2,7 @@
 
 mod costed;
 mod counted;
+mod played;
 
 use guest_payloads::{InterposedKind, Policy, PredictedExits, Rearm};
 use reports::{Key, Metric, Name, Outcome, Record, Sample, Source, Value};
@@ -13,6 +14,7 @@ use crate::slowdown::Assumed;
 
 pub use costed::{cost, costed, cycles, section_ticks};
 pub use counted::counted;
+pub use played::{Passed, played};
 
 /// What every row of a run shares.
 #[derive(Clone, Debug)]
