@@ -16,6 +16,7 @@ pub mod plan;
 pub mod protocol;
 pub mod recorder;
 pub mod rows;
+pub mod sections;
 pub mod slowdown;
 pub mod status;
 pub mod target;

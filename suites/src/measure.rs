@@ -38,7 +38,7 @@ pub const NOT_SURVIVED: &str = "not tried: a guest that made this kind of exit o
 const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
 
 /// The virtual machine all cells run in, one after the other.
-struct Bench {
+pub(crate) struct Bench {
     machine: Machine,
     statistics: Option<Statistics>,
 }
@@ -81,7 +81,7 @@ pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<()
     for pass in [Pass::Counted, Pass::Costed, Pass::Cycles] {
         let mut counters = match pass {
             Pass::Counted => Counters { trace: trace.take(), cycles: None },
-            Pass::Costed => Counters { trace: None, cycles: None },
+            Pass::Costed => Counters::default(),
             Pass::Cycles => match Cycles::open() {
                 Ok(cycles) => Counters { trace: None, cycles: Some(cycles) },
                 Err(_) => break,
@@ -114,12 +114,13 @@ pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<()
 
 /// The counters of one pass. The costed pass has none: an open event, even a stopped one, adds
 /// instructions to every exit.
-struct Counters {
-    trace: Option<ExitTrace>,
-    cycles: Option<Cycles>,
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) trace: Option<ExitTrace>,
+    pub(crate) cycles: Option<Cycles>,
 }
 
-fn open_trace(host: &Host) -> Result<ExitTrace, Unavailable> {
+pub(crate) fn open_trace(host: &Host) -> Result<ExitTrace, Unavailable> {
     let known = host.module().isa().is_some();
     ExitTrace::open(host, if known { &TRACED } else { &[] })
 }
@@ -163,7 +164,7 @@ fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
 }
 
 impl Bench {
-    fn new(host: &Host) -> Result<Self, Error> {
+    pub(crate) fn new(host: &Host) -> Result<Self, Error> {
         let nothing = GuestImage { code: &[], entry: layout::CODE };
         let mut machine = Machine::new(host, &nothing, MachineConfig::default())?;
         let statistics = Statistics::open(machine.vcpu(), &STATISTICS).ok();
@@ -178,21 +179,30 @@ impl Bench {
         batches: &mut Vec<Batch>,
     ) -> Result<(), Error> {
         let watchdog = Watchdog::start(Duration::from_secs(cell.watchdog_seconds.into()))?;
-        self.machine.load(&GuestImage { code: &cell.code, entry: layout::CODE })?;
-        let debug = match cell.session {
-            Session::Kernel => GuestDebug::Off,
-            Session::GuestDebug => GuestDebug::Enabled,
-        };
-        self.machine.vcpu().set_guest_debug(debug)?;
+        self.load(&cell.code, cell.session)?;
         if !goal.effort.exact {
-            // Once without counting: caches, and KVM's own first-time work.
-            self.to(Marker::Begin, &watchdog)?;
-            self.to(Marker::End, &watchdog)?;
+            self.warm_up(&watchdog)?;
         }
         while !goal.reached(batches) {
             batches.push(self.batch(counters, &watchdog)?);
         }
         Ok(())
+    }
+
+    /// Puts a payload into the machine.
+    pub(crate) fn load(&mut self, code: &[u8], session: Session) -> Result<(), Error> {
+        self.machine.load(&GuestImage { code, entry: layout::CODE })?;
+        let debug = match session {
+            Session::Kernel => GuestDebug::Off,
+            Session::GuestDebug => GuestDebug::Enabled,
+        };
+        Ok(self.machine.vcpu().set_guest_debug(debug)?)
+    }
+
+    /// One section without counting: caches, and KVM's own first-time work.
+    pub(crate) fn warm_up(&mut self, watchdog: &Watchdog) -> Result<(), Error> {
+        self.to(Marker::Begin, watchdog)?;
+        self.to(Marker::End, watchdog)
     }
 
     fn to(&mut self, wanted: Marker, watchdog: &Watchdog) -> Result<(), Error> {
@@ -205,7 +215,11 @@ impl Bench {
     }
 
     /// One section. Between the markers nothing is done but running the guest.
-    fn batch(&mut self, counters: &mut Counters, watchdog: &Watchdog) -> Result<Batch, Error> {
+    pub(crate) fn batch(
+        &mut self,
+        counters: &mut Counters,
+        watchdog: &Watchdog,
+    ) -> Result<Batch, Error> {
         self.to(Marker::Begin, watchdog)?;
         self.machine.memory().write_u64(layout::PLAYED, 0);
         let before = self.statistics.as_mut().map(Statistics::read).transpose()?;

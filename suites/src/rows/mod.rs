@@ -84,27 +84,8 @@ impl Prediction {
 
 impl Context {
     fn key(&self, cell: &Cell, metric: Metric, source: Source) -> Key {
-        let workload = &cell.workload;
-        Key {
-            target: self.on.clone(),
-            cell: reports::Cell {
-                suite: self.suite.clone(),
-                workload: name(&workload.pattern.to_string()),
-                policy: match cell.session {
-                    Session::Kernel => reports::Policy::Kernel,
-                    Session::GuestDebug => reports::Policy::GuestDebug,
-                },
-                interposed: name(workload.interposed.map_or("none", |i| i.kind.name())),
-                exits_every: workload.interposed.map_or(0, |i| i.every.get().into()),
-                armed: workload.armed,
-                vcpus: 1,
-                accesses: workload.accesses().into(),
-                work: workload.work.into(),
-                switches: workload.switches.into(),
-            },
-            metric,
-            source,
-        }
+        let (target, cell) = (self.on.clone(), described(&self.suite, cell));
+        Key { target, cell, metric, source }
     }
 
     /// A row of a cell.
@@ -190,6 +171,26 @@ impl Blot {
             (Self::Unresolved(reason), value) => Outcome::unresolved(value, reason.clone()),
             (Self::Failed(reason), value) => Outcome::failed(value, reason.clone()),
         }
+    }
+}
+
+/// A cell as the record's columns tell it.
+pub fn described(suite: &Name, cell: &Cell) -> reports::Cell {
+    let workload = &cell.workload;
+    reports::Cell {
+        suite: suite.clone(),
+        workload: name(&workload.pattern.to_string()),
+        policy: match cell.session {
+            Session::Kernel => reports::Policy::Kernel,
+            Session::GuestDebug => reports::Policy::GuestDebug,
+        },
+        interposed: name(workload.interposed.map_or("none", |i| i.kind.name())),
+        exits_every: workload.interposed.map_or(0, |i| i.every.get().into()),
+        armed: workload.armed,
+        vcpus: 1,
+        accesses: workload.accesses().into(),
+        work: workload.work.into(),
+        switches: workload.switches.into(),
     }
 }
 

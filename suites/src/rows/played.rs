@@ -1,7 +1,7 @@
 //! The rows of a played record: per CPU of the record, and all together.
 
 use guest_payloads::{Policy, Rearm};
-use reports::{Key, Metric, Outcome, Record, Source, Value, statistics};
+use reports::{Key, Metric, Outcome, Record, Source, Value};
 
 use super::counted::judged;
 use super::{Blot, Clock, Context, Prediction, Rows, name, section_ticks};

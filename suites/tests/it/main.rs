@@ -1,5 +1,6 @@
 //! The real program with real guests: on /dev/kvm where there is one, in the lab always.
 
+mod bench;
 mod bisect;
 mod common;
 mod failures;
