@@ -72,9 +72,8 @@ fn what_is_not_measured_says_so_and_a_cpu_that_is_full_has_no_share() {
 #[test]
 fn where_there_is_nothing_to_say_the_reason_is_said_once() {
     let no_cell = Cell { workload: name("none"), accesses: 0, ..place(0) };
-    let row = |metric: &str| {
-        record(&no_cell, metric, Source::Model, Outcome::skipped("interpreted"))
-    };
+    let row =
+        |metric: &str| record(&no_cell, metric, Source::Model, Outcome::skipped("interpreted"));
     let rows = [row("crossing:always:1"), row("crossing:lazy:1"), row("crossing:never:1")];
     let table = slowdown_table(&rows, Style::Plain);
     fits(&table);

@@ -187,7 +187,7 @@ pub struct RunArgs {
     pub qemu: Option<PathBuf>,
     /// Suite slowdown in the lab: cycles of leaving the guest and entering it again, which
     /// instructions do not show [default: 1350: from before VMRUN to after the exit 1344 to 1376 were
-    /// measured on an AMD server, lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html]
+    /// measured on an AMD processor, lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html]
     #[arg(long, value_name = "CYCLES", requires = "kernel", allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub world_switch_cycles: Option<u32>,

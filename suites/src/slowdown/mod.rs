@@ -30,7 +30,7 @@ pub struct Assumed {
 }
 
 impl Assumed {
-    /// From just before VMRUN to just after the exit took 1344 to 1376 ticks on an AMD server in
+    /// From just before VMRUN to just after the exit took 1344 to 1376 ticks on an AMD processor in
     /// December 2020, with all that a SVM host loads and saves by instructions of its own:
     /// <https://lkml.iu.edu/hypermail/linux/kernel/2012.2/00527.html>. In the lab that is a handful
     /// of instructions.
