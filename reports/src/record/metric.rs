@@ -40,6 +40,8 @@ pub enum Metric {
     PlayedSwitches,
     /// How long a record of a machine is, in nanoseconds.
     RecordedNs,
+    /// What a recorded load takes, for each second of a CPU's record.
+    TakenPerSecond,
     /// What a recorded load takes more than without breakpoints, for each second of a CPU's record.
     LostPerSecond,
     /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
@@ -53,7 +55,7 @@ pub enum Metric {
 }
 
 /// The metrics of one word.
-const PLAIN: [(&str, Metric); 13] = [
+const PLAIN: [(&str, Metric); 14] = [
     ("verdict", Metric::Verdict),
     ("exits", Metric::Exits),
     ("dr_exits", Metric::DrExits),
@@ -66,6 +68,7 @@ const PLAIN: [(&str, Metric); 13] = [
     ("share_lost", Metric::ShareLost),
     ("played_switches", Metric::PlayedSwitches),
     ("recorded_ns", Metric::RecordedNs),
+    ("taken_per_second", Metric::TakenPerSecond),
     ("lost_per_second", Metric::LostPerSecond),
 ];
 
@@ -91,7 +94,9 @@ impl Metric {
             | Self::AsyncExits
             | Self::ExitsBy(_) => Unit::Exits,
             Self::GuestCycles | Self::HostCycles => Unit::Cycles,
-            Self::Instructions | Self::LostPerSecond | Self::Cost(_) => Unit::Instructions,
+            Self::Instructions | Self::TakenPerSecond | Self::LostPerSecond | Self::Cost(_) => {
+                Unit::Instructions
+            }
             Self::Ns | Self::RecordedNs => Unit::Ns,
             Self::ShareLost | Self::Residual(_) => Unit::Ratio,
             Self::Verdict | Self::PlayedSwitches | Self::Fastpath(_) | Self::Check(_) => Unit::None,

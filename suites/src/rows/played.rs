@@ -209,7 +209,7 @@ impl Sum<'_> {
         control: &[&(&Piece, Tally)],
     ) -> Vec<Record> {
         let (metric, _) = super::cost(self.context.clock);
-        let lost = match self.context.clock {
+        let unit = match self.context.clock {
             Clock::Hardware => reports::Unit::Ns,
             Clock::Instructions | Clock::EmulatorTime => reports::Unit::Instructions,
         };
@@ -235,16 +235,20 @@ impl Sum<'_> {
             Err(reason) => Outcome::unresolved(None, reason),
         };
         let (load, control) = (sum(load), sum(control));
-        let each = load.clone().map(|load| load / switches);
-        let more = load.and_then(|load| Ok((load - control.clone()?) / seconds));
-        let alone = control.map(|control| control / switches);
-        let row = self.row(Metric::LostPerSecond, Source::Model, outcome(more));
-        let control_row = self.row(metric.clone(), Source::Tsc, outcome(alone));
-        vec![
-            self.row(metric, Source::Tsc, outcome(each)),
-            Record { key: without_breakpoints(control_row.key.clone()), ..control_row },
-            Record { unit: lost, ..row },
-        ]
+        let each = |total: &Result<f64, String>| {
+            let value = total.clone().map(|total| total / switches);
+            self.row(metric.clone(), Source::Tsc, outcome(value))
+        };
+        let per_second = |metric, total: Result<f64, String>| {
+            let row = self.row(metric, Source::Model, outcome(total.map(|total| total / seconds)));
+            Record { unit, ..row }
+        };
+        let [load_each, control_each] = [&load, &control].map(each);
+        let taken = per_second(Metric::TakenPerSecond, control.clone());
+        let more = load.and_then(|load| Ok(load - control?));
+        let lost = per_second(Metric::LostPerSecond, more);
+        let of_control = |row: Record| Record { key: without_breakpoints(row.key.clone()), ..row };
+        vec![load_each, lost, of_control(control_each), of_control(taken)]
     }
 
     /// A count over all pieces, as good as the worst of them.
