@@ -49,5 +49,6 @@ fn a_switch_that_was_not_played_stands_out_with_its_reason() {
     all[0] = predicted(record(&load, "played_switches", Source::Guest, failed), 354);
     let table = trace_table(&all, "", Style::Plain);
     assert!(table.contains("353/354") && table.contains("failed"), "{table}");
-    assert!(table.contains("the guest played 353 of 354 switches"), "{table}");
+    let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("the guest played 353 of 354 switches"), "{table}");
 }
