@@ -365,7 +365,7 @@ mod tests {
             let played = piece.schedule.switches() - missing;
             let tsc = if piece.control { 1000 } else { 1500 };
             let (exits, trace) = (Some(exits.total()), Some(trace));
-            let batch = Batch { exits, trace, played, tsc, ..Batch::default() };
+            let batch = Batch { exits, tsc, played, trace, ..Batch::default() };
             for pass in [Pass::Counted, Pass::Costed] {
                 let (cell, batches) = ((cells.len() + index) as u32, vec![batch.clone(); 2]);
                 assessment.push(Measured { cell, pass, batches, error: None });
