@@ -346,4 +346,78 @@ pub(crate) mod tests {
         assert_eq!(verdict, Some("unresolved"));
         assert!(rows.iter().all(|row| row.value.is_none()));
     }
+
+    fn load() -> Arc<Load> {
+        let text = "a 1 [0] 1.0: sched_switch: a:1 [1] S ==> b:2 [1]\n\
+                    b 2 [0] 1.5: sched_switch: b:2 [1] S ==> a:1 [1]\n";
+        let selection = crate::trace::Selection { debugged: vec!["b".to_owned()], first: None };
+        let path = std::path::Path::new("t");
+        let recording = crate::trace::Recording::of(text.as_bytes(), path, &selection).unwrap();
+        let pattern = "linux-hwbp-1".parse().unwrap();
+        let playing = crate::trace::Playing { pattern, exits_per_second: 0 };
+        Arc::new(Load::of(&recording, &selection, playing).unwrap())
+    }
+
+    /// The rows of a load of whose switches, by the guest's own count, `missing` were not played.
+    fn played(missing: u64) -> Vec<reports::Record> {
+        let (load, cells) = (load(), plan::deciding(play::EXIT));
+        let mut assessment =
+            Assessment::new(context(), cells.clone(), CpuVendor::Amd).with_load(Some(load.clone()));
+        for (index, cell) in cells.iter().enumerate() {
+            assessment.push(measured(index, cell));
+        }
+        for (index, piece) in load.pieces.iter().enumerate() {
+            let policy = judge::in_force(Policy::Lazy, piece.session);
+            let exits = piece.schedule.predict(policy, Rearm::Yes);
+            let trace = Trace { total: exits.total(), dr: exits.dr, ..Trace::default() };
+            let played = piece.schedule.switches() - missing;
+            let tsc = if piece.control { 1000 } else { 1500 };
+            let (exits, trace) = (Some(exits.total()), Some(trace));
+            let batch = Batch { exits, tsc, played, trace, ..Batch::default() };
+            for pass in [Pass::Counted, Pass::Costed] {
+                let (cell, batches) = ((cells.len() + index) as u32, vec![batch.clone(); 2]);
+                assessment.push(Measured { cell, pass, batches, error: None });
+            }
+        }
+        assessment.finish("it is over").records
+    }
+
+    fn of<'a>(rows: &'a [reports::Record], metric: &Metric) -> Vec<&'a reports::Record> {
+        rows.iter().filter(|row| row.key.metric == *metric).collect()
+    }
+
+    #[test]
+    fn a_load_is_judged_by_all_its_pieces_and_loses_what_they_take_more_than_their_controls() {
+        let rows = played(0);
+        let switches = of(&rows, &Metric::PlayedSwitches);
+        assert_eq!(switches.len(), 4, "a CPU and all of them, in two sessions");
+        assert!(switches.iter().all(|row| row.status == Status::Ok && row.value == row.predicted));
+        assert!(switches.iter().all(|row| row.value == Some(2.into())));
+        for lost in of(&rows, &Metric::LostPerSecond) {
+            assert_eq!((lost.status, lost.value), (Status::Ok, Some(1000.into())), "500 in 0.5 s");
+        }
+        assert_eq!(of(&rows, &Metric::RecordedNs)[0].value, Some(500_000_000.into()));
+    }
+
+    #[test]
+    fn a_switch_that_the_guest_did_not_play_fails_the_load() {
+        for row in of(&played(1), &Metric::PlayedSwitches) {
+            assert_eq!((row.status, row.value), (Status::Failed, Some(1.into())));
+            assert!(row.reason.contains("played 1 of 2 switches"), "{}", row.reason);
+        }
+    }
+
+    #[test]
+    fn a_load_whose_target_died_is_failed_rows_without_values() {
+        let cells = plan::deciding(play::EXIT);
+        let mut assessment =
+            Assessment::new(context(), cells, CpuVendor::Amd).with_load(Some(load()));
+        let rows = assessment.finish("no boot").records;
+        for metric in [Metric::PlayedSwitches, Metric::LostPerSecond, Metric::TakenPerSecond] {
+            let rows = of(&rows, &metric);
+            assert!(!rows.is_empty());
+            assert!(rows.iter().all(|row| row.status == Status::Failed && row.value.is_none()));
+            assert!(rows.iter().all(|row| row.reason.contains("no boot")));
+        }
+    }
 }

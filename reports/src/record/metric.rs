@@ -48,6 +48,8 @@ pub enum Metric {
     PlayedSwitches,
     /// How long a record of a machine is, in nanoseconds.
     RecordedNs,
+    /// What a recorded load takes, for each second of a CPU's record.
+    TakenPerSecond,
     /// What a recorded load takes more than without breakpoints, for each second of a CPU's record.
     LostPerSecond,
     /// Whether this kind of exit re-enters the guest without rearming anything: 1 or 0.
@@ -63,7 +65,7 @@ pub enum Metric {
 }
 
 /// The metrics of one word.
-const PLAIN: [(&str, Metric); 13] = [
+const PLAIN: [(&str, Metric); 14] = [
     ("verdict", Metric::Verdict),
     ("exits", Metric::Exits),
     ("dr_exits", Metric::DrExits),
@@ -76,6 +78,7 @@ const PLAIN: [(&str, Metric); 13] = [
     ("share_lost", Metric::ShareLost),
     ("played_switches", Metric::PlayedSwitches),
     ("recorded_ns", Metric::RecordedNs),
+    ("taken_per_second", Metric::TakenPerSecond),
     ("lost_per_second", Metric::LostPerSecond),
 ];
 
@@ -105,9 +108,11 @@ impl Metric {
             | Self::AsyncExits
             | Self::ExitsBy(_) => Unit::Exits,
             Self::GuestCycles | Self::HostCycles => Unit::Cycles,
-            Self::Instructions | Self::LostPerSecond | Self::Cost(_) | Self::Lost(_) => {
-                Unit::Instructions
-            }
+            Self::Instructions
+            | Self::TakenPerSecond
+            | Self::LostPerSecond
+            | Self::Cost(_)
+            | Self::Lost(_) => Unit::Instructions,
             Self::Ns | Self::RecordedNs => Unit::Ns,
             Self::ShareLost | Self::ShareLostAt(_) | Self::Residual(_) => Unit::Ratio,
             Self::Crossing(_) => Unit::PerSecond,

@@ -38,9 +38,9 @@ impl Section<'_> {
     fn played(&self, style: Style) -> String {
         let mut text = self.heading(style);
         let lost = self.records.iter().find(|row| row.key.metric == Metric::LostPerSecond);
-        let lost = match lost.map(|row| row.unit) {
-            Some(Unit::Ns) => "ns lost/\nsecond",
-            _ => "instr. lost/\nsecond",
+        let [taken, lost] = match lost.map(|row| row.unit) {
+            Some(Unit::Ns) => ["ns taken/\nsecond", "ns lost/\nsecond"],
+            _ => ["instr. taken/\nsecond", "instr. lost/\nsecond"],
         };
         let columns = [
             ("CPU", Align::Left),
@@ -49,6 +49,7 @@ impl Section<'_> {
             ("DR\naccesses", Align::Right),
             ("DR exits/\npredicted", Align::Right),
             ("other\nexits", Align::Right),
+            (taken, Align::Right),
             (lost, Align::Right),
             ("status", Align::Left),
         ];
@@ -67,7 +68,7 @@ impl Section<'_> {
     }
 
     /// One CPU under one policy, and the gravest of its statuses.
-    fn line(&self, cell: &Cell) -> ([String; 7], Status) {
+    fn line(&self, cell: &Cell) -> ([String; 8], Status) {
         let own = || self.records.iter().filter(|row| row.key.cell == *cell);
         let value = |metric: Metric| own().find(|row| row.key.metric == metric);
         let shown = |row: Option<&&Record>| {
@@ -81,10 +82,18 @@ impl Section<'_> {
                 None => shown(row),
             }
         };
-        let lost = value(Metric::LostPerSecond).and_then(|row| row.value);
-        let lost =
-            lost.map_or_else(|| NOTHING.to_owned(), |value| format!("{:.0}", value.as_f64()));
         let workload = cell.workload.as_str();
+        let control = format!("{workload}.control");
+        let taken = self.records.iter().find(|row| {
+            let other = &row.key.cell;
+            row.key.metric == Metric::TakenPerSecond
+                && other.policy == cell.policy
+                && other.workload.as_str() == control
+        });
+        let whole = |row: Option<&&Record>| {
+            let value = row.and_then(|row| row.value);
+            value.map_or_else(|| NOTHING.to_owned(), |value| format!("{:.0}", value.as_f64()))
+        };
         let cpu = workload.rsplit('.').next().unwrap_or(workload);
         let texts = [
             cpu.strip_prefix("cpu").unwrap_or(cpu).to_owned(),
@@ -93,7 +102,8 @@ impl Section<'_> {
             cell.accesses.to_string(),
             beside(Metric::DrExits),
             shown(value(Metric::InterposedExits)),
-            lost,
+            whole(taken),
+            whole(value(Metric::LostPerSecond)),
         ];
         let status = own().map(|row| row.status).max().unwrap_or(Status::Skipped);
         (texts, status)

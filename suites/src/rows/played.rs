@@ -69,7 +69,36 @@ struct Tally {
     /// Why the counts are not simply ok.
     blot: Blot,
     /// Ticks of an undisturbed section; or why there are none.
-    ticks: Result<f64, String>,
+    ticks: Result<f64, Untimed>,
+}
+
+/// Why a section's time is not known.
+#[derive(Clone)]
+enum Untimed {
+    /// Its pass broke, or was not made.
+    Broken(String),
+    /// Too disturbed.
+    Disturbed(String),
+    /// There is nothing that measures it.
+    NoClock(&'static str),
+}
+
+impl Untimed {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Broken(reason) => Outcome::failed(None, reason),
+            Self::Disturbed(reason) => Outcome::unresolved(None, reason),
+            Self::NoClock(reason) => Outcome::skipped(reason),
+        }
+    }
+
+    fn at(self, piece: &Piece) -> Self {
+        match self {
+            Self::Broken(reason) => Self::Broken(format!("{piece}: {reason}")),
+            Self::Disturbed(reason) => Self::Disturbed(format!("{piece}: {reason}")),
+            Self::NoClock(reason) => Self::NoClock(reason),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -103,7 +132,7 @@ impl Tally {
         let total = total.or_else(|| counts.and_then(|counts| counts.exits));
         let ticks = match passed.costed {
             Ok(batches) => ticks(context.clock, batches, total),
-            Err(reason) => Err(reason.to_owned()),
+            Err(reason) => Err(Untimed::Broken(reason.to_owned())),
         };
         Self { counts, blot, ticks }
     }
@@ -138,17 +167,17 @@ fn counts(
     }
 }
 
-fn ticks(clock: Clock, batches: &[Batch], total: Option<u64>) -> Result<f64, String> {
+fn ticks(clock: Clock, batches: &[Batch], total: Option<u64>) -> Result<f64, Untimed> {
     let ticks = section_ticks(clock, batches, total).map(|ticks| Value::count(ticks).as_f64());
-    let why = match clock {
-        Clock::Instructions => "no two undisturbed batches were alike",
-        Clock::Hardware => "too few batches were undisturbed",
-        Clock::EmulatorTime => {
-            "without -icount the emulator's time stamps follow the host's clock and measure nothing of \
-             the kernel's"
-        }
-    };
-    ticks.ok_or_else(|| why.to_owned())
+    let disturbed = |reason: &str| Untimed::Disturbed(reason.to_owned());
+    ticks.ok_or_else(|| match clock {
+        Clock::Instructions => disturbed("no two undisturbed batches were alike"),
+        Clock::Hardware => disturbed("too few batches were undisturbed"),
+        Clock::EmulatorTime => Untimed::NoClock(
+            "without -icount the emulator's time stamps follow the host's clock and measure nothing \
+             of the kernel's",
+        ),
+    })
 }
 
 /// The rows of one CPU, or of all, in one session.
@@ -204,7 +233,7 @@ impl Sum<'_> {
         control: &[&(&Piece, Tally)],
     ) -> Vec<Record> {
         let (metric, _) = super::cost(self.context.clock);
-        let lost = match self.context.clock {
+        let unit = match self.context.clock {
             Clock::Hardware => reports::Unit::Ns,
             Clock::Instructions | Clock::EmulatorTime => reports::Unit::Instructions,
         };
@@ -213,33 +242,36 @@ impl Sum<'_> {
             (Clock::Hardware, None) => f64::NAN,
             (Clock::Instructions | Clock::EmulatorTime, _) => ticks,
         };
-        let sum = |pieces: &[&(&Piece, Tally)]| -> Result<f64, String> {
-            let one = |&(piece, tally): &&(&Piece, Tally)| {
-                tally.ticks.as_ref().copied().map_err(|reason| format!("{piece}: {reason}"))
+        let sum = |pieces: &[&(&Piece, Tally)]| -> Result<f64, Untimed> {
+            let one = |(piece, tally): &(&Piece, Tally)| {
+                tally.ticks.clone().map_err(|untimed| untimed.at(piece))
             };
-            pieces.iter().map(|pair| one(&&**pair)).sum::<Result<f64, _>>().map(scale)
+            pieces.iter().map(|pair| one(pair)).sum::<Result<f64, _>>().map(scale)
         };
         let seconds = self.load.time().as_secs_f64() * self.cpus();
         let switches = Value::count(recorded).as_f64();
-        let outcome = |value: Result<f64, String>| match value {
+        let outcome = |value: Result<f64, Untimed>| match value {
             Ok(value) => Value::real((value * 1000.0).round() / 1000.0).map_or_else(
                 || Outcome::skipped("KVM does not tell the guest's time stamp frequency"),
                 Outcome::ok,
             ),
-            Err(reason) if self.context.clock == Clock::EmulatorTime => Outcome::skipped(reason),
-            Err(reason) => Outcome::unresolved(None, reason),
+            Err(untimed) => untimed.outcome(),
         };
         let (load, control) = (sum(load), sum(control));
-        let each = load.clone().map(|load| load / switches);
-        let more = load.and_then(|load| Ok((load - control.clone()?) / seconds));
-        let alone = control.map(|control| control / switches);
-        let row = self.row(Metric::LostPerSecond, Source::Model, outcome(more));
-        let control_row = self.row(metric.clone(), Source::Tsc, outcome(alone));
-        vec![
-            self.row(metric, Source::Tsc, outcome(each)),
-            Record { key: without_breakpoints(control_row.key.clone()), ..control_row },
-            Record { unit: lost, ..row },
-        ]
+        let each = |total: &Result<f64, Untimed>| {
+            let value = total.clone().map(|total| total / switches);
+            self.row(metric.clone(), Source::Tsc, outcome(value))
+        };
+        let per_second = |metric, total: Result<f64, Untimed>| {
+            let row = self.row(metric, Source::Model, outcome(total.map(|total| total / seconds)));
+            Record { unit, ..row }
+        };
+        let [load_each, control_each] = [&load, &control].map(each);
+        let taken = per_second(Metric::TakenPerSecond, control.clone());
+        let more = load.and_then(|load| Ok(load - control?));
+        let lost = per_second(Metric::LostPerSecond, more);
+        let of_control = |row: Record| Record { key: without_breakpoints(row.key.clone()), ..row };
+        vec![load_each, lost, of_control(control_each), of_control(taken)]
     }
 
     /// A count over all pieces, as good as the worst of them.

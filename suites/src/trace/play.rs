@@ -17,9 +17,9 @@ use crate::plan::Session;
 
 /// How the exits of a record are played.
 pub const EXIT: InterposedKind = InterposedKind::Cpuid;
-/// Most exits that one run plays if every access makes one: at some 3000 instructions each, in four
-/// cells and two passes, an emulator takes minutes.
-pub const MOST_EXITS: u64 = 200_000;
+/// Most exits that one run plays if every access makes one: at some 3000 instructions each, in two
+/// sessions and two passes, an emulator takes minutes, and a boot has a time limit.
+pub const MOST_EXITS: u64 = 150_000;
 /// A section has to end well within a timer's period, four million instructions of the lab's.
 const SECTION: SectionSize = SectionSize { wanted: 150, most: 300, switches: 4000 };
 
@@ -152,8 +152,8 @@ impl fmt::Display for Load {
             "The trace has {} switches in {:.6} s on {} CPUs{}. Every switch is played, a task with \
              breakpoints as {pattern}. The time between is not: it is played as exits ({}), by \
              supposition {exits_per_second} for each second of a CPU that is not idle and one where \
-             it becomes idle. Lost is what it takes more than the same without breakpoints, for each \
-             second of the trace; `all` is the mean of its CPUs.",
+             it becomes idle. Taken is what that takes without breakpoints, lost what it takes more \
+             with them, for each second of the trace; `all` is the mean of its CPUs.",
             self.switches(),
             self.time().as_secs_f64(),
             self.cpus.len(),
@@ -163,8 +163,8 @@ impl fmt::Display for Load {
         if self.gaps > 0 {
             write!(
                 f,
-                " The trace has {} gaps: events were lost when it was recorded, and what is lost \
-                 there is not known.",
+                " The trace has {} gaps, where a task leaves that has not come: switches are missing \
+                 there, and cannot be played.",
                 self.gaps
             )?;
         }

@@ -70,19 +70,18 @@ fn a_trace_that_changed_is_not_taken_up_again() {
     let directory = tempfile::tempdir().unwrap();
     let (trace, out) = (place(&directory, "trace.txt"), place(&directory, "out"));
     fs::copy(sample("watched.trace-cmd.txt"), &trace).unwrap();
-    let first = ["--debugged", "watched", "--trace-switches", "40"];
+    let first = ["--debugged", "watched", "--trace-switches", "100"];
     let (status, said) = told(&play(&trace, "amd", &out, &first));
     assert_eq!(status, Some(0), "{said}");
     let played = all(&rows(&out), &Metric::PlayedSwitches, Policy::Kernel);
-    assert_eq!(played.value, Some(Value::count(40)));
+    assert_eq!(played.value, Some(Value::count(100)));
     let resume = || drbench().args(["run", "--resume"]).arg(&out).output().unwrap();
     let again = resume();
     assert_eq!(told(&again).0, Some(0), "{}", told(&again).1);
-    assert!(String::from_utf8(again.stdout).unwrap().contains("40/40"));
+    assert!(String::from_utf8(again.stdout).unwrap().contains("100/100"));
 
     let (text, before) = (fs::read_to_string(&trace).unwrap(), rows(&out));
-    fs::write(&trace, text.replace("watched:", "watcher:").replacen("watcher:", "watched:", 2))
-        .unwrap();
+    fs::write(&trace, text.replace("[120] S", "[120] D")).unwrap();
     let (status, said) = told(&resume());
     assert_eq!(status, USAGE);
     assert!(said.contains("has changed"), "{said}");
