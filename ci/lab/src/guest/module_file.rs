@@ -3,8 +3,8 @@
 
 use object::LittleEndian;
 use object::elf::{
-    FileHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_GROUP, SHT_RELA, SHT_SYMTAB, STB_LOCAL, STT_FUNC,
-    STT_SECTION, SectionHeader64, SectionType, Sym64,
+    FileHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_GROUP, SHT_REL, SHT_RELA, SHT_SYMTAB,
+    SHT_SYMTAB_SHNDX, STB_LOCAL, STT_FUNC, STT_SECTION, SectionHeader64, SectionType, Sym64,
 };
 use object::read::elf::{FileHeader as _, Rela as _, SectionHeader as _};
 use object::{SectionIndex, SymbolIndex};
@@ -103,6 +103,8 @@ impl SymbolTable {
                     *keep.get_mut(section.sh_info.get(LittleEndian) as usize)? = true;
                     numbers.push(header_of(index) + SECTION_INFO);
                 }
+                // Numbers of symbols in forms that no x86-64 module has.
+                SHT_REL | SHT_SYMTAB_SHNDX => return None,
                 _ => {}
             }
         }
