@@ -58,7 +58,7 @@ impl Session {
     pub fn begin(args: RunArgs, plan: Plan, load: Option<Arc<Load>>) -> Result<Self, Failure> {
         let mut info = RunInfo::begin(env!("CARGO_PKG_VERSION"), std::env::args().collect());
         info.hashes.insert("binary".to_owned(), binary()?);
-        info.hashes.extend(load.as_ref().map(|load| (TRACE.to_owned(), load.sum.clone())));
+        info.hashes.extend(load.as_ref().map(|load| (TRACE.to_owned(), load.sum.to_string())));
         info.plan = Some(serde_json::to_value(&plan).map_err(Failure::environment)?);
         let shown = args
             .out
@@ -90,7 +90,7 @@ impl Session {
         })?;
         // Now relative names are those of the run.
         let load = trace::load(&args)?;
-        if info.hashes.get(TRACE) != load.as_ref().map(|load| &load.sum) {
+        if info.hashes.get(TRACE) != load.as_ref().map(|load| load.sum.to_string()).as_ref() {
             return Err(Failure::usage(format!(
                 "the trace that {} plays has changed since it was begun; restore it, or begin a new \
                  run",

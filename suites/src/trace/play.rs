@@ -37,8 +37,8 @@ pub struct Playing {
 pub struct Load {
     /// What names it in rows: records and parameters that differ have different names.
     pub id: String,
-    /// SHA-256 of the record's text, in hexadecimal.
-    pub sum: String,
+    /// The checksum of the record's text.
+    pub sum: Digest,
     /// Nanoseconds from the first switch to the last.
     pub ns: u64,
     /// Places where the record does not fit together.
@@ -112,8 +112,8 @@ impl Load {
         }
         let (mut cpus, mut pieces) = (Vec::new(), Vec::new());
         let mut room = MOST_EXITS;
-        for (&number, switches) in &recording.cpus {
-            let schedule = schedule(switches, playing, &mut room)
+        for &number in recording.cpus.keys() {
+            let schedule = schedule(recording, number, playing, &mut room)
                 .ok_or_else(|| too_many(recording, playing))?;
             let sections = schedule.sections(SECTION);
             for session in Session::ALL {
@@ -128,7 +128,7 @@ impl Load {
             });
         }
         let Recording { ns, gaps, cut, .. } = *recording;
-        let (id, sum) = (id(recording, selection, playing), recording.sum.clone());
+        let (id, sum) = (id(recording, selection, playing), recording.sum);
         Ok(Self { id, sum, ns, gaps, cut, cpus, pieces, playing })
     }
 
@@ -183,34 +183,60 @@ fn pieces_of((cpu, number): (usize, u32), session: Session, sections: &[Schedule
     sections.iter().enumerate().flat_map(both).flatten().collect()
 }
 
-/// One CPU's steps; none if there is no `room` for its exits.
-fn schedule(switches: &[Recorded], playing: Playing, room: &mut u64) -> Option<Schedule> {
-    const NS: u128 = 1_000_000_000;
+/// Exits by the time in which a CPU is busy, at a rate.
+struct Due {
+    per_second: u32,
+    busy_ns: u128,
+    done: u128,
+}
+
+impl Due {
+    /// How many more are due after so much more time.
+    fn after(&mut self, ns: u64) -> Option<u64> {
+        const NS: u128 = 1_000_000_000;
+        self.busy_ns += u128::from(ns);
+        let due = self.busy_ns * u128::from(self.per_second) / NS;
+        let exits = due - self.done;
+        self.done = due;
+        u64::try_from(exits).ok()
+    }
+}
+
+/// The steps of CPU `number`, from the record's begin to its end; none if there is no `room` for its
+/// exits.
+fn schedule(
+    recording: &Recording,
+    number: u32,
+    playing: Playing,
+    room: &mut u64,
+) -> Option<Schedule> {
+    let Playing { pattern, exits_per_second } = playing;
+    let switches = &recording.cpus[&number];
     let costs = |leaves, comes| {
-        let steps = vec![Step::Switch { leaves, comes }];
-        Schedule { pattern: playing.pattern, exit: EXIT, steps }.accesses()
+        Schedule { pattern, exit: EXIT, steps: vec![Step::Switch { leaves, comes }] }.accesses()
     };
     let (leaving, coming) = (costs(true, false), costs(false, true));
-    let (mut steps, mut busy, mut done) = (Vec::new(), 0u128, 0u128);
-    for (index, &Recorded { ns, leaves, comes, idles }) in switches.iter().enumerate() {
-        steps.push(Step::Switch { leaves, comes });
-        let next = switches.get(index + 1);
-        let exits = match next {
-            None => 0,
-            Some(_) if idles => 1,
-            Some(next) => {
-                busy += u128::from(next.ns - ns);
-                let due = busy * u128::from(playing.exits_per_second) / NS;
-                let exits = due - done;
-                done = due;
-                u64::try_from(exits).ok()?
-            }
-        };
-        let accesses = u64::from(leaves) * leaving + u64::from(comes) * coming;
+    let mut due = Due { per_second: exits_per_second, busy_ns: 0, done: 0 };
+    let mut steps = Vec::new();
+    let mut exit = |steps: &mut Vec<Step>, exits: u64, accesses: u64| {
         *room = room.checked_sub(exits.checked_add(accesses)?)?;
         steps.extend(std::iter::repeat_n(Step::Exit, exits as usize));
+        Some(())
+    };
+    if let Some(first) = switches.first()
+        && !recording.began_idle.contains(&number)
+    {
+        exit(&mut steps, due.after(first.ns - recording.begin)?, 0)?;
     }
-    Some(Schedule { pattern: playing.pattern, exit: EXIT, steps })
+    for (index, &Recorded { ns, leaves, comes, idles, .. }) in switches.iter().enumerate() {
+        steps.push(Step::Switch { leaves, comes });
+        let next = switches.get(index + 1).map(|next| next.ns);
+        let until = next.unwrap_or(recording.begin + recording.ns);
+        let exits =
+            if idles { u64::from(next.is_some() || until > ns) } else { due.after(until - ns)? };
+        exit(&mut steps, exits, u64::from(leaves) * leaving + u64::from(comes) * coming)?;
+    }
+    Some(Schedule { pattern, exit: EXIT, steps })
 }
 
 fn too_many(recording: &Recording, playing: Playing) -> String {
@@ -234,7 +260,7 @@ fn id(recording: &Recording, selection: &Selection, playing: Playing) -> String 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use guest_payloads::{Policy, Rearm, Slot};
     use proptest::prelude::*;
@@ -245,9 +271,18 @@ mod tests {
         Playing { pattern: Pattern::LinuxHwbp(Slot::S0), exits_per_second: 1000 };
 
     fn recording(switches: &[Recorded]) -> Recording {
-        let ns = switches.last().map_or(0, |last| last.ns) - switches.first().map_or(0, |s| s.ns);
+        let begin = switches.first().map_or(0, |first| first.ns);
+        let ns = switches.last().map_or(0, |last| last.ns) - begin;
         let cpus = BTreeMap::from([(3, switches.to_vec())]);
-        Recording { cpus, ns, gaps: 0, cut: false, sum: "0".repeat(64) }
+        Recording {
+            cpus,
+            began_idle: BTreeSet::new(),
+            begin,
+            ns,
+            gaps: 0,
+            cut: false,
+            sum: Digest::of(b"a record"),
+        }
     }
 
     fn load(switches: &[Recorded], playing: Playing) -> Result<Load, String> {
@@ -279,6 +314,23 @@ mod tests {
             told.contains("4 switches in 0.100000 s") && told.contains("linux-hwbp-1"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_cpu_is_busy_or_idle_before_its_first_switch_and_after_its_last_too() {
+        // The record lasts 100 ms, of CPU 0; CPU 3 has a switch in its middle.
+        let with = |middle: Recorded, began_idle: bool| {
+            let whole = [at_ms(0, false, true, false), at_ms(100, true, false, false)];
+            let mut recording = recording(&whole);
+            recording.cpus = BTreeMap::from([(0, whole.to_vec()), (3, vec![middle])]);
+            recording.began_idle = began_idle.then_some(3).into_iter().collect();
+            let selection = Selection { debugged: vec!["a".to_owned()], first: None };
+            Load::of(&recording, &selection, PLAYING).unwrap().cpus[1].exits
+        };
+        let middle = at_ms(40, false, false, false);
+        let idles = Recorded { idles: true, ..middle };
+        assert_eq!(with(middle, false), 100, "busy all the time");
+        assert_eq!([with(middle, true), with(idles, false), with(idles, true)], [60, 41, 1]);
     }
 
     #[test]

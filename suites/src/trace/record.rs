@@ -2,14 +2,14 @@
 //!
 //! Whatever the file is, reading ends: lines, their length and the switches kept are bounded.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use drbench_lab::cache::Digest;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -88,15 +88,19 @@ pub struct Recorded {
 pub struct Recording {
     /// The switches of each CPU, in time.
     pub cpus: BTreeMap<u32, Vec<Recorded>>,
-    /// Nanoseconds from the first switch to the last, on whatever CPU.
+    /// Those of them that were idle until their first switch.
+    pub began_idle: BTreeSet<u32>,
+    /// When the first switch was, on whatever CPU, by the record's clock.
+    pub begin: u64,
+    /// Nanoseconds from it to the last.
     pub ns: u64,
     /// Where the record does not fit together: a task leaves that did not come, or the recorder says
     /// that it lost events.
     pub gaps: u64,
     /// Whether only a part was taken.
     pub cut: bool,
-    /// SHA-256 of what was read, in hexadecimal.
-    pub sum: String,
+    /// The checksum of what was taken.
+    pub sum: Digest,
 }
 
 impl Recording {
@@ -114,14 +118,15 @@ impl Recording {
     pub fn of(text: impl BufRead, path: &Path, selection: &Selection) -> Result<Self, RecordError> {
         let mut lines = Lines { text, path, number: 0, line: Vec::new(), sum: Sha256::new() };
         let mut reading = Reading::default();
-        let mut cut = false;
+        let (mut cut, mut sum) = (false, None);
         while let Some(line) = lines.next()? {
             match line::read(line).and_then(|line| reading.take(&line, &selection.debugged)) {
                 Ok(()) => {}
                 Err(problem) => return Err(lines.problem(problem)),
             }
             if selection.first.is_some_and(|first| reading.switches == first.get()) {
-                cut = true;
+                sum = Some(lines.sum.clone());
+                cut = lines.have_another_switch();
                 break;
             }
             if reading.switches > MOST_SWITCHES {
@@ -129,13 +134,10 @@ impl Recording {
             }
         }
         reading.check(selection, lines.number).map_err(|problem| whole(path, problem))?;
-        let sum = lines.sum.finalize().iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        let ns = reading.last - reading.first;
-        Ok(Self { cpus: reading.cpus, ns, gaps: reading.gaps, cut, sum })
+        let sum: [u8; 32] = sum.unwrap_or(lines.sum).finalize().into();
+        let Reading { cpus, began_idle, gaps, first, last, .. } = reading;
+        let (begin, ns) = (first, last - first);
+        Ok(Self { cpus, began_idle, begin, ns, gaps, cut, sum: Digest::from(sum) })
     }
 
     /// All switches.
@@ -199,6 +201,17 @@ impl<R: BufRead> Lines<'_, R> {
         })
     }
 
+    /// Whether there is more than what was taken. Where the rest makes no sense there is more, too.
+    fn have_another_switch(&mut self) -> bool {
+        loop {
+            match self.next() {
+                Ok(None) => return false,
+                Ok(Some(text)) if matches!(line::read(text), Ok(Line::Other)) => {}
+                Ok(Some(_)) | Err(_) => return true,
+            }
+        }
+    }
+
     fn problem(&self, problem: String) -> RecordError {
         RecordError::Line { path: self.path.to_owned(), line: self.number, problem }
     }
@@ -208,6 +221,7 @@ impl<R: BufRead> Lines<'_, R> {
 #[derive(Default)]
 struct Reading {
     cpus: BTreeMap<u32, Vec<Recorded>>,
+    began_idle: BTreeSet<u32>,
     /// The task that came last on each CPU.
     running: HashMap<u32, u32>,
     /// How often each task came or left, by its name.
@@ -242,6 +256,9 @@ impl Reading {
         }
         let carries = |comm: &str| debugged.iter().any(|name| name == comm);
         let (leaves, comes) = (carries(prev.comm), carries(next.comm));
+        if earlier.is_empty() && prev.pid == 0 {
+            self.began_idle.insert(cpu);
+        }
         earlier.push(Recorded { ns, leaves, comes, idles: next.pid == 0 });
         let running = self.running.insert(cpu, next.pid);
         self.gaps += u64::from(running.is_some_and(|running| running != prev.pid));
@@ -340,8 +357,10 @@ mod tests {
             [switch(5000, false, true, false), switch(9000, true, false, true)]
         );
         assert_eq!(recording.cpus[&1], [switch(2000, false, false, false)]);
+        assert_eq!(recording.began_idle, BTreeSet::from([1]));
         assert_eq!((recording.switches(), recording.ns, recording.gaps), (3, 7000, 0));
-        assert_eq!(recording.sum.len(), 64);
+        assert_eq!(recording.begin, 2000);
+        assert_eq!(recording.sum, Digest::of(text.as_bytes()));
     }
 
     #[test]
@@ -417,6 +436,13 @@ mod tests {
         let first = NonZeroU64::new(7);
         let cut = Recording::of(endless(), path, &Selection { first, ..selection("a") }).unwrap();
         assert_eq!((cut.switches(), cut.cut), (7, true));
+        let whole = text.repeat(3) + "noise\n";
+        let read = |first| {
+            let selection = Selection { first: NonZeroU64::new(first), ..selection("a") };
+            Recording::of(whole.as_bytes(), path, &selection).unwrap()
+        };
+        assert!(read(5).cut && !read(6).cut, "nothing is cut where nothing is left");
+        assert_eq!(read(6).sum, Digest::of(text.repeat(3).as_bytes()), "of what was taken");
         let noise = BufReader::new(Endless("noise\n".to_owned(), 0));
         let error = Recording::of(noise, path, &selection("a")).unwrap_err().to_string();
         assert!(error.contains("lines"), "{error}");

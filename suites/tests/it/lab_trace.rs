@@ -4,14 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::common::{KERNEL, drbench, place, rows, told, verdict};
+use crate::common::{KERNEL, data, drbench, place, rows, told, verdict};
 use reports::{Metric, Policy, Record, Status, Value};
 
 const USAGE: Option<i32> = Some(2);
-
-fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
-}
 
 fn play(trace: &Path, cpu: &str, out: &Path, more: &[&str]) -> Output {
     let mut command = drbench();
@@ -35,7 +31,7 @@ fn all(rows: &[Record], metric: &Metric, policy: Policy) -> Record {
 fn a_trace_of_perf_and_one_of_trace_cmd_play_and_as_many_switches_are_played_as_recorded() {
     let directory = tempfile::tempdir().unwrap();
     for (name, cpu) in [("watched.perf.txt", "amd"), ("watched.trace-cmd.txt", "intel")] {
-        let (trace, out) = (sample(name), place(&directory, cpu));
+        let (trace, out) = (data(name), place(&directory, cpu));
         let recorded = fs::read_to_string(&trace).unwrap().matches("sched_switch:").count() as u64;
         let output = play(&trace, cpu, &out, &["--debugged", "watched"]);
         let (status, said) = told(&output);
@@ -69,7 +65,7 @@ fn a_trace_of_perf_and_one_of_trace_cmd_play_and_as_many_switches_are_played_as_
 fn a_trace_that_changed_is_not_taken_up_again() {
     let directory = tempfile::tempdir().unwrap();
     let (trace, out) = (place(&directory, "trace.txt"), place(&directory, "out"));
-    fs::copy(sample("watched.trace-cmd.txt"), &trace).unwrap();
+    fs::copy(data("watched.trace-cmd.txt"), &trace).unwrap();
     let first = ["--debugged", "watched", "--trace-switches", "100"];
     let (status, said) = told(&play(&trace, "amd", &out, &first));
     assert_eq!(status, Some(0), "{said}");
@@ -96,7 +92,7 @@ fn what_cannot_be_played_is_one_clear_error_and_nothing_is_written() {
         fs::write(&path, content).unwrap();
         path
     };
-    let good = fs::read(sample("watched.perf.txt")).unwrap();
+    let good = fs::read(data("watched.perf.txt")).unwrap();
     let cut = &good[..good.len() - 30];
     let endless = Path::new("/dev/zero").to_owned();
     let many: Vec<u8> = (0..101_000u32)
@@ -111,34 +107,30 @@ fn what_cannot_be_played_is_one_clear_error_and_nothing_is_written() {
         (file("cut", cut), watched, &["line 383", "==>"]),
         (endless, watched, &["longer than"]),
         (file("many", &many), &["--debugged", "a"], &["100000", "--trace-switches"]),
-        (sample("watched.perf.txt"), &[], &["--debugged", "`watched`, `worker`"]),
-        (sample("watched.perf.txt"), &["--debugged", "nobody"], &["`nobody`", "`watched`"]),
-        (sample("watched.perf.txt"), &["--debugged", "watched", "--trace-switches", "0"], &["0"]),
+        (data("watched.perf.txt"), &[], &["--debugged", "`watched`, `worker`"]),
+        (data("watched.perf.txt"), &["--debugged", "nobody"], &["`nobody`", "`watched`"]),
+        (data("watched.perf.txt"), &["--debugged", "watched", "--trace-switches", "0"], &["0"]),
         (
-            sample("watched.perf.txt"),
+            data("watched.perf.txt"),
             &["--debugged", "watched", "--trace-switches", "1"],
             &["same time"],
         ),
         (
-            sample("watched.perf.txt"),
+            data("watched.perf.txt"),
             &["--debugged", "watched", "--trace-switches", "99999999999999999999"],
             &["--trace-switches"],
         ),
         (
-            sample("watched.perf.txt"),
+            data("watched.perf.txt"),
             &["--debugged", "watched", "--exits-per-second", "4294967295"],
             &["--exits-per-second"],
         ),
         (
-            sample("watched.perf.txt"),
+            data("watched.perf.txt"),
             &["--debugged", "watched", "--exits-per-second", "4294967296"],
             &["4294967296"],
         ),
-        (
-            sample("watched.perf.txt"),
-            &["--debugged", "watched", "--debugged-as", "hang"],
-            &["hang"],
-        ),
+        (data("watched.perf.txt"), &["--debugged", "watched", "--debugged-as", "hang"], &["hang"]),
     ];
     for (trace, more, expected) in cases {
         let out = place(&directory, "out");
