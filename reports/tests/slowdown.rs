@@ -56,7 +56,25 @@ fn each_policy_is_a_line_with_its_crossings_and_a_chart() {
     assert_eq!(line("always").unwrap().join(" "), always);
     assert_eq!(line("lazy").unwrap()[3..7], ["12000", "120000", "–", "200000"]);
     assert_eq!(line("never"), None, "a line of nothing is a sentence");
-    assert!(table.contains("Under never no rate loses 1 %, with any pattern."), "{table}");
+    let flat = "Under never no rate up to 1000000 loses 1 %, with any pattern.";
+    assert!(table.contains(flat), "{table}");
+}
+
+#[test]
+fn a_crossing_that_could_not_be_computed_is_no_loss_of_nothing() {
+    let disturbed = "the control has no undisturbed cost";
+    let unresolved = |row: Record| {
+        let metric = row.key.metric.to_string();
+        if !metric.starts_with("crossing:always") {
+            return row;
+        }
+        record(&row.key.cell, &metric, Source::Model, Outcome::unresolved(None, disturbed))
+    };
+    let rows: Vec<_> = run().into_iter().map(unresolved).collect();
+    let table = slowdown_table(&rows, Style::Plain);
+    assert!(!table.contains("Under always no rate up to"), "{table}");
+    let said = format!("Under always no rate is known, with any pattern: {disturbed}.");
+    assert!(table.contains(&said), "{table}");
 }
 
 #[test]

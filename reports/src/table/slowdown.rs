@@ -76,6 +76,13 @@ impl<'a> Rows<'a> {
     fn value(&self, pattern: &'a str, interposed: bool, metric: String) -> Option<f64> {
         self.0.get(&(pattern, interposed, metric))?.value.map(crate::Value::as_f64)
     }
+
+    /// Why a row has no value.
+    fn reason(&self, pattern: &'a str, interposed: bool, metric: String) -> &'a str {
+        self.0
+            .get(&(pattern, interposed, metric))
+            .map_or("there is no row of it", |row| &row.reason)
+    }
 }
 
 /// A pattern under a policy: a line of the table.
@@ -235,12 +242,19 @@ fn curves<'a>(
     let mut grid = Grid::new(style, &columns);
     let (mut shown, mut flat) = (false, Vec::new());
     for line in lines.iter().filter(|line| line.lost.value.is_some()) {
-        let at = |what: &str| {
-            rows.value(line.pattern, interposed, format!("crossing:{}:{what}", line.policy))
-        };
+        let metric = |what: &str| format!("crossing:{}:{what}", line.policy);
+        let at = |what: &str| rows.value(line.pattern, interposed, metric(what));
         let (crossings, full) = (CROSSINGS.map(|(percent, _)| at(percent)), at("full"));
         if crossings.iter().all(Option::is_none) {
-            flat.push(line);
+            flat.push(Flat {
+                policy: line.policy,
+                pattern: line.pattern,
+                // No rate does, or nobody knows.
+                unknown: match full {
+                    Some(_) => None,
+                    None => Some(rows.reason(line.pattern, interposed, metric("full"))),
+                },
+            });
             continue;
         }
         let rates = crossings.iter().chain([&full]).map(|rate| rate_text(*rate));
@@ -256,16 +270,44 @@ fn curves<'a>(
         let title = format!("{title}, switches per second that lose:");
         text = format!("\n{}{}", paragraph(style, &title, Tone::Strong), grid.render());
     }
-    for policy in distinct(flat.iter().map(|line| line.policy)) {
-        let of = |lines: &mut dyn Iterator<Item = &Line<'a>>| -> Vec<&'a str> {
-            lines.filter(|line| line.policy == policy).map(|line| line.pattern).collect()
-        };
-        let (some, all) = (of(&mut flat.iter().copied()), of(&mut lines.iter()));
-        let of = if some == all { "any pattern".to_owned() } else { some.join(", ") };
-        let line = format!("Under {policy} no rate loses 1 %, with {of}.");
-        text.push_str(&paragraph(style, &line, Tone::Normal));
+    for policy in distinct(lines.iter().map(|line| line.policy)) {
+        let all = lines.iter().filter(|line| line.policy == policy).count();
+        for sentence in without_crossings(policy, all, &flat) {
+            text.push_str(&paragraph(style, &sentence, Tone::Normal));
+        }
     }
     text
+}
+
+/// A pattern under a policy of which no rate is told.
+struct Flat<'a> {
+    policy: &'a str,
+    pattern: &'a str,
+    /// Why it is not known whether there is one.
+    unknown: Option<&'a str>,
+}
+
+/// What is said of those of a policy, which has `all` patterns.
+fn without_crossings(policy: &str, all: usize, flat: &[Flat<'_>]) -> Vec<String> {
+    let of_policy = || flat.iter().filter(|flat| flat.policy == policy);
+    distinct(of_policy().map(|flat| flat.unknown))
+        .into_iter()
+        .map(|unknown| {
+            let patterns: Vec<_> = of_policy()
+                .filter(|flat| flat.unknown == unknown)
+                .map(|flat| flat.pattern)
+                .collect();
+            let of =
+                if patterns.len() == all { "any pattern".to_owned() } else { patterns.join(", ") };
+            match unknown {
+                None => {
+                    let highest = 10f64.powf(FIRST_DECADE + f64::from(DECADES));
+                    format!("Under {policy} no rate up to {highest} loses 1 %, with {of}.")
+                }
+                Some(why) => format!("Under {policy} no rate is known, with {of}: {why}."),
+            }
+        })
+        .collect()
 }
 
 /// A line of the chart: a character for each part of a decade.
@@ -299,10 +341,10 @@ fn percent(share: Option<f64>) -> String {
     }
 }
 
-/// Each text once, in the order of its first appearance.
-fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// Each once, in the order of its first appearance.
+fn distinct<T: Ord + Copy>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
-    texts.filter(|text| seen.insert(*text)).collect()
+    items.filter(|item| seen.insert(*item)).collect()
 }
 
 #[cfg(test)]

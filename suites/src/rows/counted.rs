@@ -8,6 +8,10 @@ use crate::judge::{self, Contradiction, Finding, Judgement, Verdict};
 use crate::plan::Cell;
 use crate::protocol::{Batch, Trace};
 
+/// Why there are no DR exits under the verdict `emulated`.
+pub const NO_DR_EXITS: &str =
+    "the guest's kernel code is interpreted: no DR exits exist to be counted";
+
 /// A counted cell, judged.
 pub(super) struct Counted<'a> {
     /// Why its counts are not simply ok.
@@ -144,9 +148,7 @@ fn dr_exits(
     let metric = Metric::DrExits;
     let expected = predicted.map(|predicted| predicted.dr);
     if verdict.policy() == Some(Policy::Emulated) {
-        let outcome = Outcome::skipped(
-            "the guest's kernel code is interpreted: no DR exits exist to be counted",
-        );
+        let outcome = Outcome::skipped(NO_DR_EXITS);
         return Counts { metric, source: Source::Tracepoint, outcome, predicted: expected };
     }
     if let Some(trace) = trace {

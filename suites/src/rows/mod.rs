@@ -154,6 +154,37 @@ impl Context {
     }
 }
 
+/// Why a time is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untimed {
+    /// Its pass broke, or was not made.
+    Broken(String),
+    /// Too disturbed.
+    Disturbed(String),
+    /// There is nothing here that measures it.
+    Unavailable(String),
+}
+
+impl Untimed {
+    /// What stands in the place of the figure.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Broken(reason) => Outcome::failed(None, reason.clone()),
+            Self::Disturbed(reason) => Outcome::unresolved(None, reason.clone()),
+            Self::Unavailable(reason) => Outcome::skipped(reason.clone()),
+        }
+    }
+
+    /// The same with what it is about; nothing measures anything alike.
+    fn of(self, what: &impl std::fmt::Display) -> Self {
+        match self {
+            Self::Broken(reason) => Self::Broken(format!("{what}: {reason}")),
+            Self::Disturbed(reason) => Self::Disturbed(format!("{what}: {reason}")),
+            Self::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
 /// Why a cell's rows are not simply ok.
 enum Blot {
     None,

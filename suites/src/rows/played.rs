@@ -3,8 +3,8 @@
 use guest_payloads::{Policy, Rearm};
 use reports::{Key, Metric, Outcome, Record, Source, Value};
 
-use super::counted::judged;
-use super::{Blot, Clock, Context, Prediction, Rows, name, section_ticks};
+use super::counted::{NO_DR_EXITS, judged};
+use super::{Blot, Clock, Context, Prediction, Rows, Untimed, name, section_ticks};
 use crate::judge::{self, Verdict};
 use crate::plan::Session;
 use crate::protocol::Batch;
@@ -33,7 +33,7 @@ pub fn played(
         .zip(passed)
         .map(|(piece, &passed)| (piece, Tally::of(context, piece, passed, verdict, rearm)))
         .collect();
-    let mut records = vec![whole(context, load)];
+    let mut records = vec![whole(context, load, verdict)];
     for session in Session::ALL {
         for cpu in (0..load.cpus.len()).map(Some).chain([None]) {
             let of = |control: bool| -> Vec<&(&Piece, Tally)> {
@@ -46,7 +46,7 @@ pub fn played(
                 };
                 tallies.iter().filter(own).collect()
             };
-            let sum = Sum { context, load, session, cpu };
+            let sum = Sum { context, load, verdict, session, cpu };
             records.extend(sum.records(&of(false), &of(true)));
         }
     }
@@ -54,8 +54,8 @@ pub fn played(
 }
 
 /// How long the record is.
-fn whole(context: &Context, load: &Load) -> Record {
-    let sum = Sum { context, load, session: Session::Kernel, cpu: None };
+fn whole(context: &Context, load: &Load, verdict: &Verdict) -> Record {
+    let sum = Sum { context, load, verdict, session: Session::Kernel, cpu: None };
     Record {
         deterministic: true,
         ..sum.row(Metric::RecordedNs, Source::None, Outcome::ok(load.ns))
@@ -70,35 +70,6 @@ struct Tally {
     blot: Blot,
     /// Ticks of an undisturbed section; or why there are none.
     ticks: Result<f64, Untimed>,
-}
-
-/// Why a section's time is not known.
-#[derive(Clone)]
-enum Untimed {
-    /// Its pass broke, or was not made.
-    Broken(String),
-    /// Too disturbed.
-    Disturbed(String),
-    /// There is nothing that measures it.
-    NoClock(&'static str),
-}
-
-impl Untimed {
-    fn outcome(self) -> Outcome {
-        match self {
-            Self::Broken(reason) => Outcome::failed(None, reason),
-            Self::Disturbed(reason) => Outcome::unresolved(None, reason),
-            Self::NoClock(reason) => Outcome::skipped(reason),
-        }
-    }
-
-    fn at(self, piece: &Piece) -> Self {
-        match self {
-            Self::Broken(reason) => Self::Broken(format!("{piece}: {reason}")),
-            Self::Disturbed(reason) => Self::Disturbed(format!("{piece}: {reason}")),
-            Self::NoClock(reason) => Self::NoClock(reason),
-        }
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -131,7 +102,10 @@ impl Tally {
         let total = prediction.map(|prediction| prediction.exits.total());
         let total = total.or_else(|| counts.and_then(|counts| counts.exits));
         let ticks = match passed.costed {
-            Ok(batches) => ticks(context.clock, batches, total),
+            Ok(batches) => unplayed(piece, batches).map_or_else(
+                || ticks(context.clock, batches, total),
+                |(_, why)| Err(Untimed::Broken(why)),
+            ),
             Err(reason) => Err(Untimed::Broken(reason.to_owned())),
         };
         Self { counts, blot, ticks }
@@ -146,8 +120,11 @@ fn counts(
     prediction: Option<Prediction>,
 ) -> (Option<Counts>, Blot) {
     let judged = judged(context, batches, verdict, prediction);
-    let (recorded, kind) = (piece.schedule.switches(), piece.schedule.exit);
-    let Some(shown) = judged.shown else { return (None, judged.blot) };
+    let kind = piece.schedule.exit;
+    let unplayed = unplayed(piece, batches);
+    let Some(shown) = judged.shown else {
+        return (None, unplayed.map_or(judged.blot, |(_, why)| Blot::Failed(why)));
+    };
     let trace = shown.trace.as_ref();
     let counts = Counts {
         played: shown.played,
@@ -157,14 +134,17 @@ fn counts(
         predicted_dr: prediction.map(|prediction| prediction.exits.dr),
         predicted_total: prediction.map(|prediction| prediction.exits.total()),
     };
-    // Disturbed or not, every batch must play every switch.
-    match batches.iter().find(|batch| batch.played != recorded) {
-        Some(batch) => {
-            let reason = format!("the guest played {} of {recorded} switches", batch.played);
-            (Some(Counts { played: batch.played, ..counts }), Blot::Failed(reason))
-        }
+    match unplayed {
+        Some((played, why)) => (Some(Counts { played, ..counts }), Blot::Failed(why)),
         None => (Some(counts), judged.blot),
     }
+}
+
+/// Disturbed or not, every batch must play every switch: how many one played that did not, in words.
+fn unplayed(piece: &Piece, batches: &[Batch]) -> Option<(u64, String)> {
+    let recorded = piece.schedule.switches();
+    let Batch { played, .. } = batches.iter().find(|batch| batch.played != recorded)?;
+    Some((*played, format!("the guest played {played} of {recorded} switches")))
 }
 
 fn ticks(clock: Clock, batches: &[Batch], total: Option<u64>) -> Result<f64, Untimed> {
@@ -173,9 +153,10 @@ fn ticks(clock: Clock, batches: &[Batch], total: Option<u64>) -> Result<f64, Unt
     ticks.ok_or_else(|| match clock {
         Clock::Instructions => disturbed("no two undisturbed batches were alike"),
         Clock::Hardware => disturbed("too few batches were undisturbed"),
-        Clock::EmulatorTime => Untimed::NoClock(
+        Clock::EmulatorTime => Untimed::Unavailable(
             "without -icount the emulator's time stamps follow the host's clock and measure nothing \
-             of the kernel's",
+             of the kernel's"
+                .to_owned(),
         ),
     })
 }
@@ -184,6 +165,7 @@ fn ticks(clock: Clock, batches: &[Batch], total: Option<u64>) -> Result<f64, Unt
 struct Sum<'a> {
     context: &'a Context,
     load: &'a Load,
+    verdict: &'a Verdict,
     session: Session,
     /// None: all.
     cpu: Option<usize>,
@@ -191,12 +173,13 @@ struct Sum<'a> {
 
 impl Sum<'_> {
     fn records(&self, load: &[&(&Piece, Tally)], control: &[&(&Piece, Tally)]) -> Vec<Record> {
-        let missing = self.context.target.trace.missing();
-        let traced = |metric, count: Option<u64>, predicted| match (count, missing) {
-            (None, Some(missing)) => {
-                self.row(metric, Source::Tracepoint, Outcome::skipped(missing))
-            }
-            (count, _) => self.counted(load, metric, Source::Tracepoint, count, predicted),
+        let missing = match self.verdict.policy() {
+            Some(Policy::Emulated) => Some(NO_DR_EXITS),
+            _ => self.context.target.trace.missing(),
+        };
+        let traced = |metric, count, predicted| match missing {
+            Some(missing) => self.row(metric, Source::Tracepoint, Outcome::skipped(missing)),
+            None => self.counted(load, metric, Source::Tracepoint, count, predicted),
         };
         let total = |count: fn(&Counts) -> Option<u64>| -> Option<u64> {
             load.iter().map(|(_, tally)| count(tally.counts.as_ref()?)).sum()
@@ -244,7 +227,7 @@ impl Sum<'_> {
         };
         let sum = |pieces: &[&(&Piece, Tally)]| -> Result<f64, Untimed> {
             let one = |(piece, tally): &(&Piece, Tally)| {
-                tally.ticks.clone().map_err(|untimed| untimed.at(piece))
+                tally.ticks.clone().map_err(|untimed| untimed.of(piece))
             };
             pieces.iter().map(|pair| one(pair)).sum::<Result<f64, _>>().map(scale)
         };
@@ -348,4 +331,33 @@ impl Sum<'_> {
 fn without_breakpoints(key: Key) -> Key {
     let workload = name(&format!("{}.control", key.cell.workload));
     Key { cell: reports::Cell { workload, accesses: 0, ..key.cell }, ..key }
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_payloads::{Pattern, Schedule, Step};
+
+    use super::*;
+    use crate::assess::tests::context;
+
+    #[test]
+    fn a_pass_in_which_a_switch_is_missing_has_failed_however_disturbed_it_was() {
+        let comes = Step::Switch { leaves: false, comes: true };
+        let steps = vec![comes, Step::Exit, comes];
+        let schedule = Schedule { pattern: Pattern::Dr7, exit: play::EXIT, steps };
+        let session = Session::Kernel;
+        let piece = Piece { cpu: 0, number: 0, section: 0, session, control: false, schedule };
+        let lazy = Verdict::Policy { policy: Policy::Lazy, confirmed: true };
+        let tally = |played| {
+            let batch = Batch { exits: Some(9), played, ..Batch::default() };
+            let batches = [batch.clone(), batch];
+            let passed = Passed { counted: Ok(&batches), costed: Ok(&batches) };
+            Tally::of(&context(), &piece, passed, &lazy, Rearm::Yes)
+        };
+        assert!(matches!(tally(2).ticks, Err(Untimed::Disturbed(_))));
+        let missing = tally(1);
+        let Blot::Failed(why) = &missing.blot else { panic!("a switch is missing") };
+        assert!(why.contains("played 1 of 2 switches"), "{why}");
+        assert_eq!(missing.ticks, Err(Untimed::Broken(why.clone())));
+    }
 }

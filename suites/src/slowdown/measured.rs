@@ -6,6 +6,7 @@ use reports::Value;
 use super::model::Loss;
 use crate::cost::Costed;
 use crate::plan::{INTERPOSED_EACH, LONG_SWITCHES, Session};
+use crate::rows::Untimed;
 
 /// Sections of a kernel whose policy is known.
 pub struct Measured<'a> {
@@ -49,7 +50,7 @@ const NEVER_OF_LAZY: &str = "not measured, this kernel does not have it; compute
 
 impl Measured<'_> {
     /// A switch of this pattern under this policy.
-    pub fn switch(&self, pattern: Pattern, policy: Policy) -> Result<Switch, String> {
+    pub fn switch(&self, pattern: Pattern, policy: Policy) -> Result<Switch, Untimed> {
         let own = self.own(pattern)?;
         let accesses = own - self.own(Pattern::None)?;
         let switch = Switch { policy, own, lost: 0.0, exits: 0.0, basis: None };
@@ -73,15 +74,15 @@ impl Measured<'_> {
                 let lost = self.read_back()? + self.load()?;
                 Ok(Switch { lost, basis: Some(NEVER_OF_LAZY), ..switch })
             }
-            (wanted, found) => Err(format!(
+            (wanted, found) => Err(Untimed::Unavailable(format!(
                 "this kernel's policy is {found}, and nothing in it tells what {wanted} would cost: \
                  measure a kernel that has it"
-            )),
+            ))),
         }
     }
 
     /// What another exit takes, without what `never` does at each.
-    pub fn other_exit(&self) -> Result<f64, String> {
+    pub fn other_exit(&self) -> Result<f64, Untimed> {
         let session = Session::GuestDebug;
         let with = self.per_switch(&control(Some(INTERPOSED_EACH)), session)?;
         Ok(with - self.per_switch(&control(None), session)?)
@@ -90,7 +91,7 @@ impl Measured<'_> {
     /// What a switch takes while its accesses do not exit: what a long section takes more than a short
     /// one, by the switches it has more. A kernel whose accesses always exit does not show it: there
     /// it is the control's.
-    fn own(&self, pattern: Pattern) -> Result<f64, String> {
+    fn own(&self, pattern: Pattern) -> Result<f64, Untimed> {
         let pattern = if self.policy == Policy::Always { Pattern::None } else { pattern };
         let short = Workload::new(pattern);
         let long = Workload { switches: LONG_SWITCHES, ..short };
@@ -100,21 +101,22 @@ impl Measured<'_> {
     }
 
     /// The DR exit of a lazy kernel after another exit, and reading the registers back.
-    fn first_after_exit(&self, pattern: Pattern) -> Result<f64, String> {
+    fn first_after_exit(&self, pattern: Pattern) -> Result<f64, Untimed> {
         let interposed = Some(INTERPOSED_EACH);
         let full = |cell: &&Costed<'_>| {
             cell.cell.workload.interposed == interposed && cell.rearm == Rearm::Yes
         };
         if !self.cells.iter().any(|cell| full(&cell)) {
             let kind = INTERPOSED_EACH.kind.name();
-            return Err(format!("{kind} is a fast path on this kernel and arms no intercepts"));
+            let why = format!("{kind} is a fast path on this kernel and arms no intercepts");
+            return Err(Untimed::Unavailable(why));
         }
         self.above_control(pattern, Session::Kernel, interposed)
     }
 
     /// What it takes a lazy kernel to read the registers back: two sections have as many DR exits, one
     /// at each switch and one at the first.
-    fn read_back(&self) -> Result<f64, String> {
+    fn read_back(&self) -> Result<f64, Untimed> {
         let pattern = Pattern::Dr7;
         let accesses = self.own(pattern)? - self.own(Pattern::None)?;
         let short = Workload::new(pattern);
@@ -124,7 +126,7 @@ impl Measured<'_> {
     }
 
     /// What an entry takes more with a breakpoint enabled.
-    fn load(&self) -> Result<f64, String> {
+    fn load(&self) -> Result<f64, Untimed> {
         let idle = control(Some(INTERPOSED_EACH));
         let armed = Workload { armed: true, ..idle };
         let [idle, armed] = [idle, armed].map(|cell| self.per_switch(&cell, Session::Kernel));
@@ -137,23 +139,24 @@ impl Measured<'_> {
         pattern: Pattern,
         session: Session,
         interposed: Option<Interposed>,
-    ) -> Result<f64, String> {
+    ) -> Result<f64, Untimed> {
         let workload = Workload { interposed, ..Workload::new(pattern) };
         let control = self.per_switch(&control(interposed), session)?;
         Ok(self.per_switch(&workload, session)? - control)
     }
 
-    fn per_switch(&self, workload: &Workload, session: Session) -> Result<f64, String> {
+    fn per_switch(&self, workload: &Workload, session: Session) -> Result<f64, Untimed> {
         Ok(self.section(workload, session)? / f64::from(workload.switches))
     }
 
-    fn section(&self, workload: &Workload, session: Session) -> Result<f64, String> {
+    fn section(&self, workload: &Workload, session: Session) -> Result<f64, Untimed> {
         let same =
             |one: &&Costed<'_>| one.cell.workload == *workload && one.cell.session == session;
         let found = self.cells.iter().find(same);
-        found
-            .map(|cell| Value::count(cell.ticks).as_f64())
-            .ok_or_else(|| format!("the cell {workload}, {session}, has no undisturbed cost"))
+        // A cell whose pass broke has failed rows of its own.
+        let why = || format!("the cell {workload}, {session}, has no undisturbed cost");
+        let ticks = found.map(|cell| Value::count(cell.ticks).as_f64());
+        ticks.ok_or_else(|| Untimed::Disturbed(why()))
     }
 }
 
@@ -255,6 +258,7 @@ pub(super) mod tests {
             [(&never, Policy::Lazy), (&always, Policy::Lazy), (&always, Policy::Never)]
         {
             let why = kernel.switch(windows, policy).unwrap_err();
+            let Untimed::Unavailable(why) = why else { panic!("{why:?}") };
             assert!(why.contains("measure a kernel that has it"), "{why}");
         }
     }
@@ -263,6 +267,7 @@ pub(super) mod tests {
     fn a_cell_without_a_cost_is_named() {
         let measured = Measured { cells: &[], policy: Policy::Lazy };
         let why = measured.switch(Pattern::Windows, Policy::Always).unwrap_err();
+        let Untimed::Disturbed(why) = why else { panic!("{why:?}") };
         assert!(why.contains("windows,switches=68") && why.contains("undisturbed"), "{why}");
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::RunArgs;
 use crate::cost::Costed;
 use crate::judge::Verdict;
 use crate::plan::{Cell, INTERPOSED_EACH, Role, SWITCHED, Session};
-use crate::rows::{Clock, Context, Rows};
+use crate::rows::{Clock, Context, Rows, Untimed};
 use measured::{Measured, Switch};
 use model::{Exits, Guest, NoCrossing};
 
@@ -150,7 +150,8 @@ impl<'a> Suite<'a> {
         let mut records = vec![self.lost(pattern, policy, &switch)];
         let guest = switch.map(|switch| self.guest(switch)).and_then(|guest| {
             let other = self.measured.other_exit()? + self.world_switch;
-            Ok(Guest { other, ..guest })
+            // Noise of a clock may make less than nothing of next to nothing.
+            Ok(Guest { other: other.max(0.0), ..guest })
         });
         let plain = cell(pattern, policy, false);
         for (cell, exits) in
@@ -173,16 +174,16 @@ impl<'a> Suite<'a> {
 
     fn guest(&self, switch: Switch) -> Guest {
         let loss = switch.loss(self.world_switch);
-        Guest { loss, own: switch.own, other: 0.0, clock: self.clock }
+        Guest { loss, own: switch.own.max(0.0), other: 0.0, clock: self.clock }
     }
 
     /// What a switch loses as it was measured: without world switches, which are beside it.
-    fn lost(&self, pattern: Pattern, policy: Policy, switch: &Result<Switch, String>) -> Record {
+    fn lost(&self, pattern: Pattern, policy: Policy, switch: &Result<Switch, Untimed>) -> Record {
         let (outcome, source) = match switch {
             Ok(Switch { lost, basis, .. }) => {
                 (rounded(*lost), if basis.is_some() { Source::Model } else { Source::Tsc })
             }
-            Err(why) => (Outcome::skipped(why.clone()), Source::Tsc),
+            Err(why) => (why.outcome(), Source::Tsc),
         };
         let metric = Metric::Lost(name(policy.name()));
         let row = self.context.row(&cell(pattern, policy, true), metric, source, outcome);
@@ -199,7 +200,7 @@ impl<'a> Suite<'a> {
         cell: &Cell,
         policy: Policy,
         exits: Exits,
-        guest: &Result<Guest, String>,
+        guest: &Result<Guest, Untimed>,
     ) -> Vec<Record> {
         let row = |metric, outcome| self.context.row(cell, metric, Source::Model, outcome);
         let reached = |guest: &Guest, percent: u32| match guest.crossing(
@@ -210,14 +211,18 @@ impl<'a> Suite<'a> {
             Ok(rate) => Outcome::ok(rate),
             Err(why) => Outcome::skipped(why.to_string()),
         };
-        let unknown = |why: &String| Outcome::skipped(why.clone());
         let mut records: Vec<Record> = PERCENTS
             .map(|percent| {
-                let outcome = guest.as_ref().map_or_else(unknown, |guest| reached(guest, percent));
+                let outcome =
+                    guest.as_ref().map_or_else(Untimed::outcome, |guest| reached(guest, percent));
                 row(crossing(policy, &percent), outcome)
             })
             .into();
-        let most = guest.as_ref().map_or_else(unknown, |guest| Outcome::ok(guest.most(exits)));
+        let most = |guest: &Guest| {
+            let none = || Outcome::skipped("a switch takes no time that could be measured");
+            guest.most(exits).map_or_else(none, Outcome::ok)
+        };
+        let most = guest.as_ref().map_or_else(Untimed::outcome, most);
         records.push(row(crossing(policy, &"full"), most));
         records
     }
@@ -228,7 +233,7 @@ impl<'a> Suite<'a> {
         at: Name,
         rate: u64,
         exits: Exits,
-        guest: &Result<Guest, String>,
+        guest: &Result<Guest, Untimed>,
     ) -> Record {
         let outcome = match guest {
             Ok(guest) => match guest.share_lost(Value::count(rate).as_f64(), exits) {
@@ -237,7 +242,7 @@ impl<'a> Suite<'a> {
                     "a CPU cannot do so many: it would take {times:.2} times its time"
                 )),
             },
-            Err(why) => Outcome::skipped(why.clone()),
+            Err(why) => why.outcome(),
         };
         self.context.row(cell, Metric::ShareLostAt(at), Source::Model, outcome)
     }

@@ -96,7 +96,8 @@ impl Guest {
     }
 
     /// The most whole switches per second that a CPU can do, with an exit after each or with none.
-    pub fn most(&self, exits: Exits) -> u64 {
+    /// None where a switch takes no time that could be measured.
+    pub fn most(&self, exits: Exits) -> Option<u64> {
         let exits = exits.per_second(1.0);
         let lost = self.loss.per_second(1.0, exits).max(0.0);
         whole((self.clock / (lost + self.own + exits * self.other)).floor())
@@ -111,20 +112,19 @@ impl Guest {
         }
         let (crossing, most) = (whole((share * self.clock / lost).ceil()), self.most(exits));
         let share = |switches| Value::count(switches).as_f64() * lost / self.clock;
-        if crossing <= most.min(highest) {
-            Ok(crossing)
-        } else if most < highest {
-            Err(NoCrossing::Full { most, share: share(most) })
-        } else {
-            Err(NoCrossing::Beyond { share: share(highest) })
+        let highest_done = most.map_or(highest, |most| most.min(highest));
+        match (crossing, most) {
+            (Some(crossing), _) if crossing <= highest_done => Ok(crossing),
+            (_, Some(most)) if most < highest => Err(NoCrossing::Full { most, share: share(most) }),
+            _ => Err(NoCrossing::Beyond { share: share(highest) }),
         }
     }
 }
 
-/// A rate as a whole number.
-fn whole(rate: f64) -> u64 {
-    // Rates of clocks by ticks are far below 2^53; what is not is no rate that anything reaches.
-    Value::real(rate).and_then(Value::as_count).unwrap_or(u64::MAX)
+/// A rate as a whole number. Rates of clocks by ticks are far below 2^53; what is not, or infinite, is
+/// no rate that anything reaches.
+fn whole(rate: f64) -> Option<u64> {
+    Value::real(rate).and_then(Value::as_count)
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
                             prop_assert!(lost(most).is_ok() && lost(most + 1).is_err());
                         }
                         Err(NoCrossing::Beyond { share: there }) => {
-                            prop_assert!(there < share && guest.most(exits) >= HIGHEST);
+                            prop_assert!(there < share && guest.most(exits).unwrap() >= HIGHEST);
                         }
                         Err(NoCrossing::Nothing) => prop_assert_eq!(lost(1_000), Ok(0.0)),
                     }
@@ -226,8 +226,8 @@ mod tests {
     fn what_costs_nothing_never_crosses() {
         let guest = Guest { loss: Loss::EachExit(150.0), own: 10.0, other: 0.0, clock: 3e9 };
         assert_eq!(guest.crossing(0.01, Exits::NONE, HIGHEST), Err(NoCrossing::Nothing));
-        assert_eq!(guest.most(Exits::NONE), 300_000_000);
+        assert_eq!(guest.most(Exits::NONE), Some(300_000_000));
         let free = Guest { loss: Loss::EachSwitch(0.0), own: 0.0, ..guest };
-        assert_eq!(free.most(Exits::NONE), u64::MAX, "no cost, no limit, and no overflow");
+        assert_eq!(free.most(Exits::NONE), None, "no cost, no limit, and no overflow");
     }
 }

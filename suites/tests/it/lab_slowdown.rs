@@ -51,7 +51,10 @@ fn three_crossings_of_three_policies_are_told_and_what_a_model_was_told_beside_t
         let sources = ["always", "lazy", "never"].map(source);
         assert_eq!(sources, [Source::Tsc, Source::Tsc, Source::Model]);
         // A lazy kernel's first access costs the same, whatever it is.
-        assert!(number(&rows, pattern, 1, "lost:lazy") <= number(&rows, "dr7", 1, "lost:lazy"));
+        let of_dr7 = number(&rows, "dr7", 1, "lost:lazy");
+        let lost = number(&rows, pattern, 1, "lost:lazy");
+        assert!(lost <= of_dr7 && lost > of_dr7 - 5.0, "{pattern}: {lost}, {of_dr7}");
+        assert!(number(&rows, pattern, 1, "lost:never") > 0.0);
     }
     assert_eq!(parameter(&rows, "clock-hz"), Some(3_000_000_000));
     let world_switch = number(&rows, "none", 0, "parameter:world-switch-cycles");
@@ -93,7 +96,9 @@ fn a_kernel_that_never_exits_shows_what_that_costs_and_has_no_lazy_figure() {
     let lazy = row(&rows, "windows", 1, "crossing:lazy:1");
     assert_eq!((lazy.status, lazy.value), (Status::Skipped, None));
     assert!(lazy.reason.contains("policy is never"), "{}", lazy.reason);
-    assert!(number(&rows, "windows", 1, "lost:never") < 500.0);
+    // Twelve MOVs and what decides about them, at least.
+    let lost = number(&rows, "windows", 1, "lost:never");
+    assert!(lost > 12.0 && lost < 500.0, "{lost}");
     assert_eq!(parameter(&rows, "world-switch-cycles"), Some(1_000));
     assert_eq!(parameter(&rows, "clock-hz"), Some(2_000_000_000));
 }
