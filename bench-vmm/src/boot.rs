@@ -83,7 +83,7 @@ pub fn write_tables(memory: &GuestMemory, handlers: &Handlers) {
 
     memory.write_u64(PML4, PDPT | page::TABLE);
     memory.write_u64(PDPT, PAGE_DIRECTORY | page::TABLE);
-    for index in 0..MEMORY_SIZE / page::LARGE_SIZE {
+    for index in 0..MEMORY_SIZE.div_ceil(page::LARGE_SIZE) {
         let entry = (index * page::LARGE_SIZE) | page::TABLE | page::LARGE;
         memory.write_u64(PAGE_DIRECTORY + 8 * index, entry);
     }

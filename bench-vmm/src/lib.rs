@@ -30,6 +30,7 @@ mod crash;
 pub mod exits;
 mod guest_debug;
 mod host;
+mod lapic;
 mod machine;
 mod memory;
 pub mod selfcheck;

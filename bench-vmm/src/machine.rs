@@ -12,6 +12,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use crate::boot::{self, MAX_VCPUS};
 use crate::crash::GuestError;
 use crate::host::{Host, HostError, KvmModule};
+use crate::lapic;
 use crate::memory::GuestMemory;
 use crate::sys;
 use crate::vcpu::{Vcpu, VmIdentity};
@@ -34,7 +35,7 @@ pub enum Irqchip {
     /// It does not: HLT is an exit to userspace, and no interrupt disturbs the guest.
     #[default]
     None,
-    /// It does: needed for exits by way of the LAPIC (TSC-deadline timer, ICR).
+    /// It does: needed for exits by way of the LAPIC. Its timer is in TSC-deadline mode, masked.
     Kernel,
 }
 
@@ -119,11 +120,18 @@ impl Machine {
         if config.irqchip == Irqchip::Kernel {
             vm.create_irq_chip().map_err(failed("KVM_CREATE_IRQCHIP"))?;
         }
+        let cpuid = match config.irqchip {
+            Irqchip::None => host.cpuid().clone(),
+            Irqchip::Kernel => lapic::with_deadline_timer(host.cpuid()),
+        };
         let identity = VmIdentity { creator: gettid(), fd: vm.as_raw_fd() };
         let mut vcpus = Vec::with_capacity(usize::from(config.vcpus));
         for index in 0..config.vcpus {
             let fd = vm.create_vcpu(index.into()).map_err(failed("KVM_CREATE_VCPU"))?;
-            fd.set_cpuid2(host.cpuid()).map_err(failed("KVM_SET_CPUID2"))?;
+            fd.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))?;
+            if config.irqchip == Irqchip::Kernel {
+                lapic::begin_deadline_mode(&fd).map_err(|(ioctl, error)| failed(ioctl)(error))?;
+            }
             vcpus.push(Vcpu::new(fd, index, memory.clone(), identity)?);
         }
         let mut machine = Self { vcpus, _vm: vm, memory };

@@ -56,6 +56,19 @@ pub fn forbid_huge_pages(region: &MmapRegion) -> Result<(), Errno> {
     }
 }
 
+/// Takes pages away from a mapping: they read as zero afterwards, and KVM has to map them anew.
+///
+/// # Panics
+/// Where the range leaves the mapping.
+pub fn take_away(region: &MmapRegion, offset: usize, size: usize) -> Result<(), Errno> {
+    assert!(offset + size <= region.size(), "{size} bytes at {offset:#x} leave the mapping");
+    // SAFETY: the range lies in one live private mapping, which nobody has a reference into: it is
+    // accessed by volatile reads and writes only, and zeroes are as good a content as any other.
+    let result =
+        unsafe { libc::madvise(region.as_ptr().add(offset).cast(), size, libc::MADV_DONTNEED) };
+    Errno::result(result).map(drop)
+}
+
 /// Gives the guest its memory, as slot 0 from guest-physical 0.
 pub fn add_memory(vm: &VmFd, memory: &GuestMemory) -> Result<(), kvm_ioctls::Error> {
     let region = kvm_userspace_memory_region {

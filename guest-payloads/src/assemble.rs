@@ -6,18 +6,21 @@
 //!
 //! Registers kept through a section: R8-R11 the watched addresses, R12 DR6, RSI, RDI, RBP, R13, R14
 //! the values of DR7 with zero to four slots, R15 the loop counter. RAX, RBX, RCX, RDX are what the
-//! interposed instructions and the work clobber.
+//! interposed instructions and the work clobber; with [`InterposedKind::PageTouch`] RBX is the page to
+//! touch next.
 
 mod registers;
 
 use std::ops::Range;
 
 use iced_x86::code_asm::{
-    CodeAssembler, CodeLabel, al, eax, ebx, ecx, edx, qword_ptr, r15d, rax, rdx, rsp,
+    CodeAssembler, CodeLabel, al, dword_ptr, eax, ebx, ecx, edx, qword_ptr, r15d, rax, rbx, rdx,
+    rsp,
 };
 use iced_x86::{BlockEncoderOptions, IcedError};
 use thiserror::Error;
 
+use crate::handlers;
 use crate::interposed::{CpuVendor, InterposedKind};
 use crate::layout::{self, port};
 use crate::listing;
@@ -31,6 +34,10 @@ use registers::{assembler_register, holder};
 const PAT_RESET: [u32; 2] = [0x0007_0406, 0x0007_0406];
 const IA32_APIC_BASE: u32 = 0x1b;
 const IA32_PAT: u32 = 0x277;
+const IA32_TSC_DEADLINE: u32 = 0x6e0;
+/// Ticks from a section's begin to the deadline its guest sets: far more than a section takes, and few
+/// enough for every VMX preemption timer.
+const DEADLINE: u32 = 1 << 30;
 /// `KVM_HC_VAPIC_POLL_IRQ`: KVM returns 0 and does nothing else.
 const HYPERCALL_POLL_IRQ: u32 = 1;
 
@@ -57,6 +64,19 @@ pub enum AssembleError {
         /// Bytes they would take.
         bytes: u64,
         /// Bytes there are.
+        room: u64,
+    },
+    /// Each touch takes a page of its own.
+    #[error(
+        "workload {workload}: {touches} touches of fresh pages, the guest has {room} such pages; \
+         choose fewer switches or a larger K"
+    )]
+    TooManyTouches {
+        /// The workload.
+        workload: String,
+        /// Touches in a section.
+        touches: u64,
+        /// Pages there are.
         room: u64,
     },
     /// A schedule is laid out as a whole.
@@ -109,6 +129,11 @@ impl Payload {
                 let workload = workload.to_string();
                 return Err(AssembleError::TooLarge { workload, switches, bytes, room });
             }
+        }
+        let (touches, room) = (workload.page_touches(), layout::FRESH_PAGES);
+        if touches > room {
+            let workload = workload.to_string();
+            return Err(AssembleError::TooManyTouches { workload, touches, room });
         }
         Self::of(&Body::Workload(*workload), vendor).map_err(|source| AssembleError::Encoding {
             workload: format!("workload {workload}"),
@@ -173,6 +198,13 @@ impl Body<'_> {
         }
     }
 
+    fn interposed(&self) -> Option<InterposedKind> {
+        match self {
+            Self::Workload(workload) => workload.interposed.map(|interposed| interposed.kind),
+            Self::Schedule(schedule) => Some(schedule.exit),
+        }
+    }
+
     fn is_armed(&self) -> bool {
         match self {
             Self::Workload(workload) => workload.armed,
@@ -211,6 +243,8 @@ impl<'a> Emitter<'a> {
     fn finish(mut self) -> Result<Payload, IcedError> {
         self.load_constants()?;
         self.touch_pages()?;
+        let quiet = self.body.interposed() == Some(InterposedKind::Breakpoint);
+        self.asm.mov(qword_ptr(layout::QUIET), i32::from(quiet))?;
         if self.body.is_armed() {
             for access in Pattern::SaveRestore.switch().restore {
                 self.access(access, false)?;
@@ -218,6 +252,9 @@ impl<'a> Emitter<'a> {
         }
         let mut again = self.asm.create_label();
         self.asm.set_label(&mut again)?;
+        if self.body.interposed() == Some(InterposedKind::PageTouch) {
+            self.asm.mov(ebx, u32::try_from(layout::FRESH).expect("low memory"))?;
+        }
         self.asm.out(u32::from(port::BEGIN), al)?;
         self.asm.set_label(&mut self.section[0])?;
         self.section()?;
@@ -339,20 +376,22 @@ impl<'a> Emitter<'a> {
 
     /// A schedule's steps, one after the other.
     fn steps(&mut self, schedule: &Schedule) -> Result<(), IcedError> {
-        let start = self.emitted();
         let switch = self.switch.clone();
+        let mut executed = 0;
         for &step in &schedule.steps {
             match step {
-                Step::Exit => drop(self.interposed(schedule.exit)?),
+                Step::Exit => executed += self.interposed(schedule.exit)?,
                 Step::Switch { .. } => {
+                    let start = self.emitted();
                     for access in schedule::accesses(&switch, step) {
                         self.access(access, switch.stores)?;
                     }
                     self.asm.inc(qword_ptr(layout::PLAYED))?;
+                    executed += self.emitted() - start;
                 }
             }
         }
-        self.instructions += self.emitted() - start;
+        self.instructions += executed;
         Ok(())
     }
 
@@ -440,6 +479,22 @@ impl<'a> Emitter<'a> {
                 asm.mov(eax, PAT_RESET[0])?;
                 asm.mov(edx, PAT_RESET[1])?;
                 asm.wrmsr()?;
+            }
+            InterposedKind::TscDeadline => {
+                asm.mov(eax, dword_ptr(layout::TSC_BEGIN))?;
+                asm.mov(edx, dword_ptr(layout::TSC_BEGIN + 4))?;
+                asm.add(eax, i32::try_from(DEADLINE).expect("below 2^31"))?;
+                asm.adc(edx, 0)?;
+                asm.mov(ecx, IA32_TSC_DEADLINE)?;
+                asm.wrmsr()?;
+            }
+            InterposedKind::PageTouch => {
+                asm.mov(rax, qword_ptr(rbx))?;
+                asm.add(rbx, i32::try_from(layout::FRESH_STRIDE).expect("some pages"))?;
+            }
+            InterposedKind::Breakpoint => {
+                asm.mov(qword_ptr(layout::WATCHED), rax)?;
+                return Ok(1 + handlers::QUIET_INSTRUCTIONS);
             }
         }
         Ok(self.emitted() - start)

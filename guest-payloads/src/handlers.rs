@@ -1,14 +1,15 @@
 //! The guest's exception handlers: they log, then return or give up.
 //!
 //! #DB and #BP are logged and returned from: a guest with breakpoints goes on. Every other exception
-//! is logged and reported by an OUT to [`port::FATAL_EXCEPTION`].
+//! is logged and reported by an OUT to [`port::FATAL_EXCEPTION`]. A payload that measures the delivery
+//! of #DBs sets [`QUIET`]: they are counted then, and no debug register is touched.
 
 use std::sync::LazyLock;
 
 use iced_x86::code_asm::{CodeAssembler, dr6, dr7, qword_ptr, r8, rax, rbx};
 use iced_x86::{BlockEncoderOptions, IcedError};
 
-use crate::layout::{HANDLERS, LOG, port};
+use crate::layout::{HANDLERS, LOG, PLAYED, QUIET, port};
 use crate::log::{CAPACITY, ENTRY_SIZE, HEADER_SIZE, field};
 use crate::register::Dr6;
 
@@ -56,6 +57,8 @@ const WITH_ERROR_CODE: [usize; 10] = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
 
 const DB: i32 = 1;
 const BP: i32 = 3;
+/// Instructions that the handler of a quiet #DB executes.
+pub const QUIET_INSTRUCTIONS: u64 = 4;
 /// RFLAGS.RF: the instruction returned to does not hit its own breakpoint again.
 const RESUME_FLAG: i32 = 1 << 16;
 
@@ -91,6 +94,9 @@ fn assemble() -> Result<Handlers, IcedError> {
     for vector in 0..VECTORS {
         let mut stub = asm.create_label();
         asm.set_label(&mut stub)?;
+        if vector == DB as usize {
+            count_if_quiet(&mut asm)?;
+        }
         if !WITH_ERROR_CODE.contains(&vector) {
             asm.push(0)?;
         }
@@ -109,6 +115,16 @@ fn assemble() -> Result<Handlers, IcedError> {
         *address = assembled.label_ip(stub)?;
     }
     Ok(Handlers { code: assembled.inner.code_buffer, entry })
+}
+
+/// A data breakpoint is a trap: RIP is past the instruction, nothing is to be resumed.
+fn count_if_quiet(asm: &mut CodeAssembler) -> Result<(), IcedError> {
+    let mut loud = asm.create_label();
+    asm.cmp(qword_ptr(QUIET), 0)?;
+    asm.je(loud)?;
+    asm.inc(qword_ptr(PLAYED))?;
+    asm.iretq()?;
+    asm.set_label(&mut loud)
 }
 
 /// Frame above RSP once RAX, RBX and R8 are pushed: vector, error code, RIP, CS, RFLAGS.
@@ -176,6 +192,8 @@ fn return_or_give_up(asm: &mut CodeAssembler) -> Result<(), IcedError> {
 
 #[cfg(test)]
 mod tests {
+    use iced_x86::Mnemonic;
+
     use super::*;
 
     #[test]
@@ -187,6 +205,18 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), VECTORS);
         assert!(handlers.entry.iter().all(|entry| (HANDLERS..end).contains(entry)));
+    }
+
+    #[test]
+    fn a_quiet_breakpoint_is_counted_in_as_many_instructions_as_said() {
+        let handlers = assembled();
+        let entry = handlers.entry[DB as usize];
+        let quiet = crate::listing::decode(&handlers.code, HANDLERS)
+            .skip_while(|instruction| instruction.ip() < entry)
+            .take(QUIET_INSTRUCTIONS as usize);
+        let mnemonics: Vec<_> = quiet.map(|instruction| instruction.mnemonic()).collect();
+        let expected = [Mnemonic::Cmp, Mnemonic::Je, Mnemonic::Inc, Mnemonic::Iretq];
+        assert_eq!(mnemonics, expected);
     }
 
     #[test]

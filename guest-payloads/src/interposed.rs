@@ -30,11 +30,19 @@ pub enum InterposedKind {
     Rdmsr,
     /// WRMSR of `IA32_PAT`, its reset value: handled in the kernel.
     Wrmsr,
+    /// WRMSR of `IA32_TSC_DEADLINE`, a deadline long after the section: with a LAPIC in the kernel, in
+    /// deadline mode, a fast path on some.
+    TscDeadline,
+    /// A read of a page that was never touched: a nested page fault.
+    PageTouch,
+    /// A write of a watched byte: KVM intercepts the #DB and delivers it, to a handler that counts it
+    /// and returns.
+    Breakpoint,
 }
 
 impl InterposedKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Cpuid,
         Self::Hypercall,
         Self::Hlt,
@@ -42,6 +50,9 @@ impl InterposedKind {
         Self::PioUser,
         Self::Rdmsr,
         Self::Wrmsr,
+        Self::TscDeadline,
+        Self::PageTouch,
+        Self::Breakpoint,
     ];
 
     /// The kind's name in reports.
@@ -54,7 +65,37 @@ impl InterposedKind {
             Self::PioUser => "pio-user",
             Self::Rdmsr => "rdmsr",
             Self::Wrmsr => "wrmsr",
+            Self::TscDeadline => "tsc-deadline",
+            Self::PageTouch => "page-touch",
+            Self::Breakpoint => "breakpoint",
         }
+    }
+
+    /// What it is, for lists.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Cpuid => "CPUID",
+            Self::Hypercall => "VMCALL or VMMCALL",
+            Self::Hlt => "HLT, to userspace and back",
+            Self::PioKernel => "OUT to an eventfd in the kernel",
+            Self::PioUser => "OUT to userspace and back",
+            Self::Rdmsr => "RDMSR of IA32_APIC_BASE",
+            Self::Wrmsr => "WRMSR of IA32_PAT",
+            Self::TscDeadline => "WRMSR of IA32_TSC_DEADLINE, with a LAPIC in the kernel",
+            Self::PageTouch => "a read of a page never touched: a nested page fault",
+            Self::Breakpoint => "a write of a watched byte: a #DB; with `armed` beside it",
+        }
+    }
+
+    /// Whether the machine must have a LAPIC in the kernel. No other kind may have one: there HLT
+    /// would never return.
+    pub fn needs_lapic(self) -> bool {
+        self == Self::TscDeadline
+    }
+
+    /// Whether breakpoints must be enabled for it to happen.
+    pub fn needs_armed(self) -> bool {
+        self == Self::Breakpoint
     }
 }
 

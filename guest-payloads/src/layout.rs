@@ -1,5 +1,6 @@
 //! Where everything lies in the guest. Guest-physical equals guest-virtual: the guest runs in
-//! identity-mapped long mode.
+//! identity-mapped long mode. Of a guest with several vCPUs all run the same code on memory of their
+//! own: from the log to the stack, each but the first sees pages of its own at the same addresses.
 //!
 //! ```text
 //!  0x0000_0000  the null page, mapped, never used
@@ -9,16 +10,19 @@
 //!  0x0000_4000  PML4, PDPT, page directory (one page each; 2 MiB pages)
 //!  0x0000_8000  exception handlers        written by `guest_payloads::handlers`
 //!  0x0001_0000  exception log             read by the host
-//!  0x0002_0000  results                   time stamps of the section, switches played
+//!  0x0002_0000  results                   time stamps of the section, what the guest itself counted
 //!  0x0002_1000  save area                 what the read halves of a switch store
-//!  0x0002_2000  watched bytes             what armed breakpoints point at; nobody touches them
+//!  0x0002_2000  watched bytes             what armed breakpoints point at; one kind of exit writes them
 //!  0x0003_0000  stack                     grows down from 0x0004_0000
+//!  0x0004_0000  the same from the log on, of the second vCPU; then of the third and fourth
+//!  0x000d_0000  page tables of these three
 //!  0x0010_0000  code
-//!  0x0040_0000  end of memory
+//!  0x0040_0000  fresh pages               untouched before each section that wants them so
+//!  0x0140_0000  end of memory
 //! ```
 
 /// Bytes of guest memory.
-pub const MEMORY_SIZE: u64 = 0x40_0000;
+pub const MEMORY_SIZE: u64 = 0x140_0000;
 /// Bytes in a page, as the section's pre-touching counts them.
 pub const PAGE_SIZE: u64 = 0x1000;
 /// Global descriptor table.
@@ -43,21 +47,59 @@ pub const LOG_END: u64 = 0x2_0000;
 pub const TSC_BEGIN: u64 = 0x2_0000;
 /// Time stamp at the section's last instruction, a `u64`.
 pub const TSC_END: u64 = 0x2_0008;
-/// Switches of a schedule that the guest has executed, a `u64`; on the page of the time stamps. The
-/// host sets it to 0 before a section.
+/// What the guest itself counted, a `u64`, on the page of the time stamps: switches of a schedule that
+/// it executed, or #DBs that its quiet handler took. The host sets it to 0 before a section.
 pub const PLAYED: u64 = 0x2_0010;
+/// Not 0: #DBs are counted in [`PLAYED`] instead of being logged, a `u64`. Each payload sets it for
+/// itself; logging reads debug registers, and what is measured is the #DB alone.
+pub const QUIET: u64 = 0x2_0018;
 /// Where the save half of a switch puts what it read: six `u64`.
 pub const SAVE_AREA: u64 = 0x2_1000;
-/// Four `u64` that armed breakpoints watch. Nothing in a measured section touches this page.
+/// Four `u64` that armed breakpoints watch. In a measured section only
+/// [`InterposedKind::Breakpoint`](crate::InterposedKind::Breakpoint) touches this page.
 pub const WATCHED: u64 = 0x2_2000;
 /// Lowest byte of the stack.
 pub const STACK_BOTTOM: u64 = 0x3_0000;
 /// Initial stack pointer.
 pub const STACK_TOP: u64 = 0x4_0000;
+/// Most vCPUs that a guest has.
+pub const MAX_VCPUS: u8 = 4;
+/// Bytes that each vCPU has for itself, from [`LOG`] to [`STACK_TOP`].
+pub const OWN_SIZE: u64 = STACK_TOP - LOG;
+/// Page tables of all vCPUs but the first, [`VCPU_TABLES_SIZE`] bytes each: PML4, PDPT, page
+/// directory, and the page table of the lowest 2 MiB.
+pub const VCPU_TABLES: u64 = LOG + MAX_VCPUS as u64 * OWN_SIZE;
+/// Bytes of one vCPU's page tables.
+pub const VCPU_TABLES_SIZE: u64 = 4 * PAGE_SIZE;
+const _: () = assert!(VCPU_TABLES + (MAX_VCPUS as u64 - 1) * VCPU_TABLES_SIZE <= CODE);
+
+/// The guest-physical address of what vCPU number `vcpu` sees at `address`.
+///
+/// ```
+/// use guest_payloads::layout::{CODE, OWN_SIZE, TSC_BEGIN, physical};
+/// assert_eq!(physical(0, TSC_BEGIN), TSC_BEGIN);
+/// assert_eq!(physical(2, TSC_BEGIN), TSC_BEGIN + 2 * OWN_SIZE);
+/// assert_eq!(physical(2, CODE), CODE);
+/// ```
+pub const fn physical(vcpu: u8, address: u64) -> u64 {
+    match address {
+        LOG..STACK_TOP => address + vcpu as u64 * OWN_SIZE,
+        _ => address,
+    }
+}
+
 /// First instruction of a payload.
 pub const CODE: u64 = 0x10_0000;
 /// Bytes a payload's code may take.
-pub const CODE_SIZE: u64 = MEMORY_SIZE - CODE;
+pub const CODE_SIZE: u64 = FRESH - CODE;
+/// Pages for [`InterposedKind::PageTouch`](crate::InterposedKind::PageTouch). The host takes them away
+/// before each section.
+pub const FRESH: u64 = 0x40_0000;
+/// Bytes from one to the next: at a fault, KVM's older MMU also maps what the host has of the same
+/// eight pages (`PTE_PREFETCH_NUM`).
+pub const FRESH_STRIDE: u64 = 8 * PAGE_SIZE;
+/// How many there are.
+pub const FRESH_PAGES: u64 = (MEMORY_SIZE - FRESH) / FRESH_STRIDE;
 
 /// I/O ports by which the guest speaks to the VMM. All OUTs of one byte; none belongs to a device.
 pub mod port {

@@ -89,7 +89,7 @@ impl Schedule {
         for &step in &self.steps {
             let accesses = accesses(&switch, step).count() as u64;
             match (policy, step) {
-                (_, Step::Exit) => armed |= rearm == Rearm::Yes,
+                (_, Step::Exit) => armed |= !rearm.is_fast_path(),
                 (Policy::Always, Step::Switch { .. }) => dr += accesses,
                 (Policy::Lazy, Step::Switch { .. }) => {
                     dr += u64::from(armed && accesses > 0);
@@ -98,7 +98,7 @@ impl Schedule {
                 (Policy::Never | Policy::Emulated, Step::Switch { .. }) => {}
             }
         }
-        PredictedExits { dr, interposed: self.exits(), marker: 1 }
+        PredictedExits::new(dr, self.exits(), Some(self.exit), rearm)
     }
 
     /// Cut into sections that can be measured one by one. A section begins with intercepts that are
@@ -176,9 +176,8 @@ pub(crate) mod tests {
             every in 1u32..6,
             switches in 1u32..40,
             policy in prop::sample::select(Policy::ALL.to_vec()),
-            full_exit: bool,
+            rearm in prop::sample::select(Rearm::ALL.to_vec()),
         ) {
-            let rearm = if full_exit { Rearm::Yes } else { Rearm::No };
             let exit = InterposedKind::Cpuid;
             let every = NonZeroU32::new(every).unwrap();
             let interposed = Some(Interposed { kind: exit, every });

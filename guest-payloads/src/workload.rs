@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::interposed::Interposed;
+use crate::interposed::{Interposed, InterposedKind};
 use crate::pattern::Pattern;
 
 /// One section's description. Plain data: code, prediction and report row all follow from it.
 ///
-/// Written as `PATTERN[,KIND/K][,armed][,work=N][,switches=N]`:
+/// Written as `PATTERN[,KIND/K][,armed][,work=N][,switches=N]`; the kind `breakpoint` wants `armed`:
 ///
 /// ```
 /// use guest_payloads::Workload;
@@ -51,6 +51,13 @@ impl Workload {
     /// Accesses per switch, `a` in the exit model.
     pub fn accesses(&self) -> u32 {
         self.pattern.accesses()
+    }
+
+    /// Fresh pages that a section touches.
+    pub fn page_touches(&self) -> u64 {
+        let touching =
+            self.interposed.is_some_and(|interposed| interposed.kind == InterposedKind::PageTouch);
+        if touching { self.interposed_exits() } else { 0 }
     }
 
     /// Interposed exits of the section: floor(S/k).
@@ -97,7 +104,12 @@ impl FromStr for Workload {
         for part in parts {
             workload.apply(part).map_err(fail)?;
         }
-        Ok(workload)
+        match workload.interposed {
+            Some(Interposed { kind, .. }) if kind.needs_armed() && !workload.armed => {
+                Err(fail(format!("{} comes only with `armed` beside it", kind.name())))
+            }
+            _ => Ok(workload),
+        }
     }
 }
 
@@ -130,7 +142,6 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::interposed::InterposedKind;
     use crate::register::Slot;
 
     pub(crate) fn any_pattern() -> impl Strategy<Value = Pattern> {
@@ -162,6 +173,7 @@ pub(crate) mod tests {
             work in 0u32..20,
             switches in 1u32..100,
         ) -> Workload {
+            let armed = armed || interposed.is_some_and(|exit: Interposed| exit.kind.needs_armed());
             Workload { pattern, interposed, armed, work, switches }
         }
     }
@@ -187,6 +199,7 @@ pub(crate) mod tests {
             ("dr7,switches=0", "switches"),
             ("dr7,switches=99999999999", "switches"),
             ("dr7,work=-1", "work"),
+            ("dr7,breakpoint/1", "`armed`"),
             ("espresso", "`espresso`"),
         ] {
             let error = bad.parse::<Workload>().unwrap_err().to_string();

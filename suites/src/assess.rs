@@ -145,20 +145,25 @@ impl Assessment {
 
     /// What costs are computed from: every cell with a prediction whose cost is known.
     fn costed(&self) -> Vec<Costed<'_>> {
-        let one = |(cell, passes): (&'_ Cell, &Passes)| {
+        let one = |(cell, passes)| {
+            let (cell, passes): (&Cell, &Passes) = (cell, passes);
             let Prediction { policy, exits } = self.prediction(cell)?;
             let batches = passes.costed.as_ref()?.as_ref().ok()?;
             let clock = self.context.clock;
-            let ticks = rows::section_ticks(clock, batches, Some(exits.total()))?;
-            Some((policy, ticks, self.instructions(cell)?))
-        };
-        let cells = self.cells.iter().zip(&self.measured);
-        cells
-            .filter_map(|(cell, passes)| {
-                let (policy, ticks, instructions) = one((cell, passes))?;
-                Some(Costed { cell, policy, rearm: self.rearm_after(cell), ticks, instructions })
+            let ticks = |batches| rows::section_ticks(clock, batches, Some(exits.counted()));
+            let counted = passes.counted.as_ref().and_then(|counted| counted.as_ref().ok());
+            let traced = counted.filter(|batches| batches.iter().all(|b| b.trace.is_some()));
+            Some(Costed {
+                cell,
+                policy,
+                rearm: self.rearm_after(cell),
+                ticks: ticks(batches)?,
+                traced_ticks: traced.and_then(|batches| ticks(batches)),
+                exits: exits.total() - exits.marker,
+                instructions: self.instructions(cell)?,
             })
-            .collect()
+        };
+        self.cells.iter().zip(&self.measured).filter_map(one).collect()
     }
 
     /// What its interposed exits do to a lazy kernel's intercepts.
@@ -230,7 +235,7 @@ impl Assessment {
                 let prediction = self.prediction(cell);
                 let counted = passes.counted.as_ref().and_then(|counted| counted.as_ref().ok());
                 let total = prediction
-                    .map(|prediction| prediction.exits.total())
+                    .map(|prediction| prediction.exits.counted())
                     .or_else(|| undisturbed_total(counted?));
                 if pass == Pass::Cycles {
                     return rows::cycles(&self.context, cell, batches, total);

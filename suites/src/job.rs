@@ -134,6 +134,8 @@ fn job(
             session: cell.session,
             needs: plan::probe_of(&cells, cell),
             costed: assess::is_costed(cell),
+            lapic: cell.workload.interposed.is_some_and(|exit| exit.kind.needs_lapic()),
+            touches: cell.workload.page_touches(),
             watchdog_seconds: effort.watchdog_seconds(&cell.workload),
         })
     };
@@ -146,6 +148,8 @@ fn job(
             session: piece.session,
             needs: plan::probe_of_kind(&cells, piece.schedule.exit),
             costed: true,
+            lapic: piece.schedule.exit.needs_lapic(),
+            touches: 0,
             watchdog_seconds: effort.watchdog_seconds_of(exits, piece.schedule.switches()),
         })
     };

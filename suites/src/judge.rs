@@ -3,7 +3,7 @@
 //! With A = traced asynchronous exits of a batch, and a prediction for the policy in force, counts
 //! agree when
 //!
-//! - statistics total = traced total;
+//! - statistics total = traced total, less fast-path exits on kernels whose statistics leave them out;
 //! - traced DR exits = prediction (`always`, `never`), or between prediction and prediction + A
 //!   (`lazy`: each asynchronous exit may have armed the intercepts once more);
 //! - traced total = predicted total + A + (traced DR − predicted DR).
@@ -94,6 +94,13 @@ pub enum Finding {
 
 /// Holds one batch against a prediction.
 pub fn examine(batch: &Batch, policy: Policy, predicted: PredictedExits) -> Finding {
+    let due = predicted.breakpoints();
+    if due > 0 && batch.played != due {
+        return Finding::Broken(Contradiction::Counters(format!(
+            "the guest took {} breakpoint exceptions, {due} were due",
+            batch.played
+        )));
+    }
     match &batch.trace {
         Some(trace) => examine_traced(batch, trace, policy, predicted),
         None => examine_total(batch, policy, predicted),
@@ -126,9 +133,14 @@ fn examine_traced(
             reasons(trace),
         )));
     }
-    if let Some(exits) = batch.exits.filter(|&exits| exits != trace.total) {
+    let counted = trace.total - predicted.uncounted;
+    if let Some(exits) = batch.exits.filter(|&exits| exits != counted) {
+        let explained = match predicted.uncounted {
+            0 => String::new(),
+            left_out => format!(", of which the statistics should leave out {left_out}"),
+        };
         return Finding::Broken(Contradiction::Counters(format!(
-            "the statistics say {exits} exits, the tracepoint {}",
+            "the statistics say {exits} exits, the tracepoint {}{explained}",
             trace.total
         )));
     }
@@ -138,12 +150,12 @@ fn examine_traced(
 /// Without the tracepoint a larger total may be an asynchronous exit: only too few exits contradict.
 fn examine_total(batch: &Batch, policy: Policy, predicted: PredictedExits) -> Finding {
     let Some(exits) = batch.exits else { return Finding::Disturbed };
-    match exits.cmp(&predicted.total()) {
+    match exits.cmp(&predicted.counted()) {
         std::cmp::Ordering::Equal => Finding::Exact,
         std::cmp::Ordering::Greater => Finding::Disturbed,
         std::cmp::Ordering::Less => Finding::Broken(Contradiction::DrExits(format!(
             "{exits} exits in all, `{policy}` predicts {}",
-            predicted.total()
+            predicted.counted()
         ))),
     }
 }
@@ -276,25 +288,29 @@ fn median_emulated(batches: &[Batch]) -> Option<u64> {
     counts.get(counts.len() / 2).copied()
 }
 
-/// What the probe says about a kind of exit. Only a lazy kernel can tell.
+/// What the probe says about a kind of exit. A lazy kernel tells by its DR exits; any other only where
+/// the statistics leave fast-path exits out.
 pub fn fast_path(verdict: &Verdict, probe: &Cell, batches: &[Batch]) -> Result<Rearm, String> {
-    if verdict.policy() != Some(Policy::Lazy) {
+    let policy = verdict.policy().filter(|&policy| policy != Policy::Emulated);
+    for rearm in Rearm::ALL {
+        let Some(policy) = policy else { break };
+        let told = policy == Policy::Lazy || rearm == Rearm::NoUncounted;
+        let predicted = probe.workload.predict(policy, rearm);
+        // Two DR exits with an asynchronous exit prove nothing: only undisturbed batches count here.
+        let exact = |batch: &&Batch| {
+            examine(batch, policy, predicted) == Finding::Exact
+                // A total alone cannot tell what it leaves out.
+                && (rearm != Rearm::NoUncounted || batch.trace.is_some() && batch.exits.is_some())
+        };
+        if told && batches.iter().filter(exact).count() >= Effort::NEEDED as usize {
+            return Ok(rearm);
+        }
+    }
+    if policy != Some(Policy::Lazy) {
         return Err(format!(
             "only a lazy kernel shows whether an exit is a fast path; this one is {}",
             verdict.name()
         ));
-    }
-    // The fast path first: with a tick it has as many exits as a full one without, never fewer.
-    for rearm in [Rearm::No, Rearm::Yes] {
-        let predicted = probe.workload.predict(Policy::Lazy, rearm);
-        // Two DR exits with an asynchronous exit prove nothing: only undisturbed batches count here.
-        let exact = batches
-            .iter()
-            .filter(|batch| examine(batch, Policy::Lazy, predicted) == Finding::Exact)
-            .count();
-        if exact >= Effort::NEEDED as usize {
-            return Ok(rearm);
-        }
     }
     Err(format!("of {} batches too few were undisturbed and alike", batches.len()))
 }
@@ -306,17 +322,25 @@ pub fn class_of(kind: InterposedKind) -> ExitClass {
         InterposedKind::Hypercall => ExitClass::Hypercall,
         InterposedKind::Hlt => ExitClass::Hlt,
         InterposedKind::PioKernel | InterposedKind::PioUser => ExitClass::Io,
-        InterposedKind::Rdmsr | InterposedKind::Wrmsr => ExitClass::Msr,
+        InterposedKind::Rdmsr | InterposedKind::Wrmsr | InterposedKind::TscDeadline => {
+            ExitClass::Msr
+        }
+        InterposedKind::PageTouch => ExitClass::Asynchronous,
+        InterposedKind::Breakpoint => ExitClass::Exception,
     }
 }
 
 /// Traced exits of the interposed kind, the END marker's own left out where both are OUTs: the
-/// marker is known by its port.
+/// marker is known by its port; of nested page faults, those that are no disturbance.
 pub fn interposed_exits(trace: &Trace, kind: InterposedKind) -> u64 {
     let class = class_of(kind);
     let of_class = trace.by_class.iter().filter(|(code, _)| code.class() == class);
     let count: u64 = of_class.map(|(_, count)| count).sum();
-    if class == ExitClass::Io { count.saturating_sub(1) } else { count }
+    match class {
+        ExitClass::Io => count.saturating_sub(1),
+        ExitClass::Asynchronous => count.saturating_sub(trace.asynchronous),
+        _ => count,
+    }
 }
 
 #[cfg(test)]

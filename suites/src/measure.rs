@@ -6,7 +6,7 @@ use bench_vmm::counters::{
     Cycles, ExitTrace, Statistic, Statistics, StatisticsSource, Unavailable,
 };
 use bench_vmm::exits::ExitClass;
-use bench_vmm::{GuestDebug, GuestImage, Host, Machine, MachineConfig, Marker, Watchdog};
+use bench_vmm::{GuestDebug, GuestImage, Host, Irqchip, Machine, MachineConfig, Marker, Watchdog};
 use guest_payloads::layout;
 
 use crate::environment;
@@ -35,12 +35,46 @@ const TRACED: [ExitClass; 8] = [
 ];
 /// Of a cell that was not tried: each attempt may take as long as the watchdog is patient.
 pub const NOT_SURVIVED: &str = "not tried: a guest that made this kind of exit once did not go on";
-const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
+const STATISTICS: [Statistic; 3] =
+    [Statistic::Exits, Statistic::InsnEmulation, Statistic::PageFaultsFixed];
 
-/// The virtual machine all cells run in, one after the other.
+/// A virtual machine that cells run in, one after the other.
 pub(crate) struct Bench {
     machine: Machine,
     statistics: Option<Statistics>,
+    /// Fresh pages that a section of the loaded payload touches.
+    touches: u64,
+}
+
+/// The machines of a job.
+struct Benches<'a> {
+    host: &'a Host,
+    /// Nearly all cells'.
+    plain: &'a mut Bench,
+    /// Made for the first cell that needs it.
+    with_lapic: Option<Bench>,
+}
+
+impl Benches<'_> {
+    fn of(&mut self, cell: &JobCell) -> Result<&mut Bench, Error> {
+        if !cell.lapic {
+            return Ok(self.plain);
+        }
+        if self.with_lapic.is_none() {
+            self.with_lapic = Some(Bench::with(self.host, Irqchip::Kernel)?);
+        }
+        Ok(self.with_lapic.as_mut().expect("it has just been made"))
+    }
+
+    /// A vCPU that crashed or hung may be in any state: the next cell gets a new one.
+    fn replace(&mut self, cell: &JobCell) -> Result<(), Error> {
+        if cell.lapic {
+            self.with_lapic = None;
+        } else {
+            *self.plain = Bench::new(self.host)?;
+        }
+        Ok(())
+    }
 }
 
 /// Everything that is the same for each job: KVM, a virtual machine, counters.
@@ -74,7 +108,8 @@ impl Ready {
 /// Measures every cell: a pass over all of them for counts, one for costs, and one for cycles where
 /// there is a PMU. The tracepoint is closed after the first: an open event costs every exit.
 pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
-    let Ready { host, bench, trace, target } = ready;
+    let Ready { host, bench: ordinary, trace, target } = ready;
+    let mut benches = Benches { host, plain: ordinary, with_lapic: None };
     emit(Message::Target(Box::new(target.clone())))?;
     let mut totals = vec![None; plan.cells.len()];
     let mut broken: Vec<Option<String>> = vec![None; plan.cells.len()];
@@ -98,10 +133,12 @@ pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<()
             let mut batches = Vec::with_capacity(plan.effort.most as usize);
             if broken[index].is_none() {
                 let goal = Goal { effort: plan.effort, total: totals[index] };
-                if let Err(error) = bench.cell(cell, goal, &mut counters, &mut batches) {
+                let measured = benches
+                    .of(cell)
+                    .and_then(|bench| bench.cell(cell, goal, &mut counters, &mut batches));
+                if let Err(error) = measured {
                     broken[index] = Some(error.to_string());
-                    // A vCPU that crashed or hung may be in any state: the next cell gets a new one.
-                    *bench = Bench::new(host)?;
+                    benches.replace(cell)?;
                 }
             }
             totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);
@@ -165,10 +202,15 @@ fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
 
 impl Bench {
     pub(crate) fn new(host: &Host) -> Result<Self, Error> {
+        Self::with(host, Irqchip::None)
+    }
+
+    fn with(host: &Host, irqchip: Irqchip) -> Result<Self, Error> {
         let nothing = GuestImage { code: &[], entry: layout::CODE };
-        let mut machine = Machine::new(host, &nothing, MachineConfig::default())?;
+        let config = MachineConfig { irqchip, ..MachineConfig::default() };
+        let mut machine = Machine::new(host, &nothing, config)?;
         let statistics = Statistics::open(machine.vcpu(), &STATISTICS).ok();
-        Ok(Self { machine, statistics })
+        Ok(Self { machine, statistics, touches: 0 })
     }
 
     fn cell(
@@ -179,7 +221,7 @@ impl Bench {
         batches: &mut Vec<Batch>,
     ) -> Result<(), Error> {
         let watchdog = Watchdog::start(Duration::from_secs(cell.watchdog_seconds.into()))?;
-        self.load(&cell.code, cell.session)?;
+        self.load(&cell.code, cell.session, cell.touches)?;
         if !goal.effort.exact {
             self.warm_up(&watchdog)?;
         }
@@ -189,8 +231,14 @@ impl Bench {
         Ok(())
     }
 
-    /// Puts a payload into the machine.
-    pub(crate) fn load(&mut self, code: &[u8], session: Session) -> Result<(), Error> {
+    /// Puts a payload into the machine; each section touches so many fresh pages.
+    pub(crate) fn load(
+        &mut self,
+        code: &[u8],
+        session: Session,
+        touches: u64,
+    ) -> Result<(), Error> {
+        self.touches = touches;
         self.machine.load(&GuestImage { code, entry: layout::CODE })?;
         let debug = match session {
             Session::Kernel => GuestDebug::Off,
@@ -222,6 +270,9 @@ impl Bench {
     ) -> Result<Batch, Error> {
         self.to(Marker::Begin, watchdog)?;
         self.machine.memory().write_u64(layout::PLAYED, 0);
+        if self.touches > 0 {
+            self.machine.memory().refresh(self.touches)?;
+        }
         let before = self.statistics.as_mut().map(Statistics::read).transpose()?;
         if let Some(trace) = &mut counters.trace {
             trace.start()?;
@@ -239,12 +290,17 @@ impl Bench {
         section?;
         let after = self.statistics.as_mut().map(Statistics::read).transpose()?;
         let grown = after.zip(before).map(|(after, before)| after.since(&before));
+        let faults = grown.and_then(|grown| grown.get(Statistic::PageFaultsFixed));
         Ok(Batch {
             exits: grown.and_then(|grown| grown.get(Statistic::Exits)),
             emulated: grown.and_then(|grown| grown.get(Statistic::InsnEmulation)),
             tsc: self.machine.memory().section_ticks(),
             played: self.machine.memory().read_u64(layout::PLAYED),
-            trace: counters.trace.as_mut().map(read_trace).transpose()?,
+            faults,
+            trace: match &mut counters.trace {
+                Some(trace) => Some(self.read_trace(trace, faults)?),
+                None => None,
+            },
             cycles: match &mut counters.cycles {
                 Some(cycles) => {
                     let counts = cycles.read()?;
@@ -258,20 +314,22 @@ impl Bench {
             },
         })
     }
-}
 
-fn read_trace(trace: &mut ExitTrace) -> Result<Trace, Error> {
-    let counts = trace.read()?;
-    let of = |class| counts.of(class).unwrap_or_default();
-    let occurred = counts.classes.iter().copied().chain([(ExitClass::Other, counts.other)]);
-    let by_class =
-        occurred.filter(|(_, count)| *count > 0).map(|(class, count)| (class.into(), count));
-    Ok(Trace {
-        total: counts.total,
-        dr: of(ExitClass::DebugRegister),
-        asynchronous: of(ExitClass::Asynchronous),
-        by_class: by_class.collect(),
-    })
+    fn read_trace(&self, trace: &mut ExitTrace, faults: Option<u64>) -> Result<Trace, Error> {
+        let counts = trace.read()?;
+        let of = |class| counts.of(class).unwrap_or_default();
+        let occurred = counts.classes.iter().copied().chain([(ExitClass::Other, counts.other)]);
+        let by_class =
+            occurred.filter(|(_, count)| *count > 0).map(|(class, count)| (class.into(), count));
+        // Nested page faults are asynchronous exits, but for as many as the guest asked for.
+        let own = faults.map_or(self.touches, |faults| faults.min(self.touches));
+        Ok(Trace {
+            total: counts.total,
+            dr: of(ExitClass::DebugRegister),
+            asynchronous: of(ExitClass::Asynchronous).saturating_sub(own),
+            by_class: by_class.collect(),
+        })
+    }
 }
 
 /// What this target is and what can be counted on it.

@@ -93,12 +93,24 @@ const INTERPOSED: [Option<(InterposedKind, u32)>; 4] = [
     Some((InterposedKind::Cpuid, 3)),
 ];
 
+/// Kinds that the policy suite probes: it is quick, so none that needs another machine, fresh pages or
+/// armed breakpoints. The cost suite probes all.
+const PROBED: [InterposedKind; 7] = [
+    InterposedKind::Cpuid,
+    InterposedKind::Hypercall,
+    InterposedKind::Hlt,
+    InterposedKind::PioKernel,
+    InterposedKind::PioUser,
+    InterposedKind::Rdmsr,
+    InterposedKind::Wrmsr,
+];
+
 /// Every cell of the policy suite, those that decide the verdict first, so that all later cells can
 /// be judged as they arrive. `more` are the user's own workloads, judged like the rest.
 pub fn policy(more: &[Workload]) -> Vec<Cell> {
     let mut cells = anchors();
     cells.push(emulation_probe());
-    cells.extend(InterposedKind::ALL.map(fast_path_probe));
+    cells.extend(PROBED.map(fast_path_probe));
     for session in Session::ALL {
         for interposed in INTERPOSED {
             for pattern in PATTERNS {
@@ -157,12 +169,10 @@ pub fn cost() -> Vec<Cell> {
             push_new(&mut cells, Workload::new(pattern), session);
             push_new(&mut cells, Workload { armed: true, ..Workload::new(pattern) }, session);
             for kind in InterposedKind::ALL {
+                let armed = kind.needs_armed();
                 for interposed in SWEPT_PERIODS.map(|k| every(kind, k)) {
-                    push_new(
-                        &mut cells,
-                        Workload { interposed, ..Workload::new(pattern) },
-                        session,
-                    );
+                    let workload = Workload { interposed, armed, ..Workload::new(pattern) };
+                    push_new(&mut cells, workload, session);
                 }
             }
             let interposed = every(InterposedKind::Cpuid, 1);
@@ -274,7 +284,12 @@ pub fn probe_of_kind(cells: &[Cell], kind: InterposedKind) -> Option<u32> {
 fn fast_path_probe(kind: InterposedKind) -> Cell {
     let interposed = Some(Interposed { kind, every: NonZeroU32::MIN });
     Cell {
-        workload: Workload { interposed, switches: 2, ..Workload::new(ANCHOR_PATTERN) },
+        workload: Workload {
+            interposed,
+            armed: kind.needs_armed(),
+            switches: 2,
+            ..Workload::new(ANCHOR_PATTERN)
+        },
         session: Session::Kernel,
         role: Role::FastPathProbe(kind),
     }

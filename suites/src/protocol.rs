@@ -60,6 +60,10 @@ pub struct JobCell {
     pub needs: Option<u32>,
     /// Whether it is measured a second time, with no tracepoint: what it costs.
     pub costed: bool,
+    /// Whether the machine has a LAPIC in the kernel.
+    pub lapic: bool,
+    /// Fresh pages that a section touches, each an exit that is the guest's doing.
+    pub touches: u64,
     /// Longest time it may take, in seconds of the target's clock.
     pub watchdog_seconds: u32,
 }
@@ -230,8 +234,10 @@ pub struct Batch {
     pub emulated: Option<u64>,
     /// Difference of the guest's time stamps.
     pub tsc: u64,
-    /// Switches of a schedule that the guest counted as executed.
+    /// What the guest itself counted: switches of a schedule that it executed, #DBs that it took.
     pub played: u64,
+    /// Nested page faults that KVM answered with a mapping, by its statistics.
+    pub faults: Option<u64>,
     /// Exits by the tracepoint.
     pub trace: Option<Trace>,
     /// By the PMU.
@@ -256,7 +262,7 @@ pub struct Trace {
     pub total: u64,
     /// Exits by MOV DR.
     pub dr: u64,
-    /// Asynchronous exits.
+    /// Asynchronous exits; faults of pages that the payload touches on purpose are none.
     pub asynchronous: u64,
     /// Every class of exits that occurred.
     pub by_class: Vec<(ClassCode, u64)>,

@@ -50,7 +50,7 @@ impl Sections {
         let seconds = Effort::HARDWARE.watchdog_seconds(&cell.workload);
         self.watchdog = Watchdog::start(Duration::from_secs(seconds.into()))?;
         let payload = Payload::assemble(&cell.workload, self.cpu)?;
-        self.bench.load(&payload.code, cell.session)?;
+        self.bench.load(&payload.code, cell.session, cell.workload.page_touches())?;
         self.bench.warm_up(&self.watchdog)
     }
 

@@ -1,6 +1,6 @@
 //! Decoded and walked, payloads do what their workloads say.
 
-use iced_x86::{Code, Instruction, Mnemonic, Register};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 use proptest::prelude::*;
 
 use super::*;
@@ -24,9 +24,20 @@ fn is_interposed(instruction: &Instruction) -> bool {
         | Mnemonic::Hlt
         | Mnemonic::Rdmsr
         | Mnemonic::Wrmsr => true,
+        Mnemonic::Mov => is_page_touch(instruction) || is_hit(instruction),
         Mnemonic::Out => [port::INTERPOSED, port::KERNEL].contains(&instruction.immediate8()),
         _ => false,
     }
+}
+
+fn is_page_touch(instruction: &Instruction) -> bool {
+    instruction.op1_kind() == OpKind::Memory && instruction.memory_base() == Register::RBX
+}
+
+/// A write of the byte that breakpoint 0 watches.
+fn is_hit(instruction: &Instruction) -> bool {
+    instruction.op0_kind() == OpKind::Memory
+        && instruction.memory_displacement64() == layout::WATCHED
 }
 
 /// Executes the section: the only state that decides anything is the two loop counters.
@@ -49,6 +60,9 @@ fn walk(payload: &Payload) -> Walk {
             stamps += 1;
         }
         walk.instructions_between_time_stamps += u64::from(stamps == 1);
+        if is_hit(instruction) {
+            walk.instructions_between_time_stamps += handlers::QUIET_INSTRUCTIONS;
+        }
         walk.dr_accesses +=
             u64::from(matches!(instruction.code(), Code::Mov_r64_dr | Code::Mov_dr_r64));
         walk.interposed += u64::from(is_interposed(instruction));
@@ -162,6 +176,16 @@ fn the_listing_names_the_section_and_shows_every_instruction() {
     let lines = listing.lines().filter(|line| line.starts_with("0x")).count();
     assert_eq!(lines, listing::decode(&payload.code, layout::CODE).count());
     assert!(listing.contains("section:") && listing.contains("mov dr7, r14"), "{listing}");
+}
+
+#[test]
+fn every_touch_has_a_page_of_its_own_or_is_refused() {
+    let most = u32::try_from(layout::FRESH_PAGES).unwrap();
+    let workload =
+        |switches| Workload { switches, .."dr7,page-touch/1".parse().expect("a workload") };
+    assert!(Payload::assemble(&workload(most), CpuVendor::Amd).is_ok());
+    let error = Payload::assemble(&workload(most + 1), CpuVendor::Amd).unwrap_err().to_string();
+    assert!(error.contains("513 touches") && error.contains("512 such pages"), "{error}");
 }
 
 #[test]

@@ -47,7 +47,9 @@ impl Section<'_> {
             for (name, row) in &prices {
                 let value = row.value.map_or_else(|| NOTHING.to_owned(), |v| v.to_string());
                 let cells = row.samples.to_string();
-                let texts = [*name, &value, &cells, meaning(name).unwrap_or_default()];
+                let fast = if is_fast_path(rows, name) { ", here a fast path" } else { "" };
+                let meaning = format!("{}{fast}", meaning(name).unwrap_or_default());
+                let texts = [*name, &value, &cells, &meaning];
                 grid.row(texts.map(|text| (text, Tone::Normal)));
             }
             text.push('\n');
@@ -69,6 +71,16 @@ fn price(row: &Record) -> Option<&str> {
         Metric::Cost(name) => Some(name.as_str()),
         _ => None,
     }
+}
+
+/// Whether the probe of the kind of exit that this price is of found a fast path.
+fn is_fast_path(rows: &[&Record], price: &str) -> bool {
+    let kind = price.strip_prefix("exit-");
+    let found = |row: &&&Record| match &row.key.metric {
+        Metric::Fastpath(probed) => Some(probed.as_str()) == kind,
+        _ => false,
+    };
+    rows.iter().find(found).is_some_and(|row| row.value == Some(1.into()))
 }
 
 fn half(row: &Record) -> Option<&str> {

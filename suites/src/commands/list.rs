@@ -28,9 +28,9 @@ fn workloads() -> Result<(), Failure> {
     }
     outln!("\nKIND/K, an exit that is no DR access after every K-th switch:");
     for kind in InterposedKind::ALL {
-        outln!("  {}", kind.name());
+        outln!("  {:<14}{}", kind.name(), kind.about());
     }
-    outln!("\narmed: DR7 enables the breakpoints, on bytes that nobody touches");
+    outln!("\narmed: DR7 enables the breakpoints, on bytes that only the kind breakpoint touches");
     outln!("work=N: N rounds of a two-instruction loop after every switch");
     outln!("switches=N: switches in the measured section");
     Ok(())

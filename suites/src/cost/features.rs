@@ -25,6 +25,11 @@ pub enum Parameter {
     Exit(InterposedKind),
     /// What a full exit costs more when the guest has the registers: they are read back.
     DirtySync,
+    /// What a DR exit costs more with a LAPIC in the kernel whose timer is set.
+    LapicEntry,
+    /// What a full exit costs more where the guest always has the registers: they are saved, and
+    /// loaded again.
+    SaveAndLoad,
     /// What an entry costs more with a breakpoint enabled: the registers are loaded.
     ArmedEntry,
     /// What an access that KVM executes costs more with a breakpoint enabled: KVM's instruction
@@ -34,7 +39,7 @@ pub enum Parameter {
 }
 
 /// Every parameter, its name in reports, and what it says there.
-const KNOWN: [(Parameter, &str, &str); 16] = [
+const KNOWN: [(Parameter, &str, &str); 21] = [
     (
         Parameter::DrExitLazy,
         "dr-exit-lazy",
@@ -69,9 +74,34 @@ const KNOWN: [(Parameter, &str, &str); 16] = [
     (Parameter::Exit(InterposedKind::Rdmsr), "exit-rdmsr", "interposed RDMSR"),
     (Parameter::Exit(InterposedKind::Wrmsr), "exit-wrmsr", "interposed WRMSR"),
     (
+        Parameter::Exit(InterposedKind::TscDeadline),
+        "exit-tsc-deadline",
+        "interposed WRMSR of IA32_TSC_DEADLINE",
+    ),
+    (
+        Parameter::Exit(InterposedKind::PageTouch),
+        "exit-page-touch",
+        "first touch of a page: a nested page fault, on memory that the host has",
+    ),
+    (
+        Parameter::Exit(InterposedKind::Breakpoint),
+        "exit-breakpoint",
+        "a #DB: intercepted, and delivered to the guest",
+    ),
+    (
         Parameter::DirtySync,
         "dirty-sync",
         "a full exit with dirty debug registers: reading them back",
+    ),
+    (
+        Parameter::LapicEntry,
+        "lapic-entry",
+        "a DR exit in a machine with a LAPIC in the kernel, its timer set",
+    ),
+    (
+        Parameter::SaveAndLoad,
+        "save-and-load",
+        "an exit and entry without intercepts: saving and loading the registers",
     ),
     (
         Parameter::ArmedEntry,
@@ -116,6 +146,7 @@ pub fn features(workload: &Workload, policy: Policy, rearm: Rearm) -> Vec<(Param
         // The BEGIN OUT was a full exit.
         intercepted: matches!(policy, Policy::Always | Policy::Lazy),
         enabled: workload.armed,
+        lapic: workload.interposed.is_some_and(|interposed| interposed.kind.needs_lapic()),
         counts: BTreeMap::new(),
     };
     let switch = workload.pattern.switch();
@@ -140,12 +171,20 @@ struct Walk {
     intercepted: bool,
     /// Whether DR7 enables a breakpoint.
     enabled: bool,
+    /// Whether the machine has a LAPIC in the kernel.
+    lapic: bool,
     counts: BTreeMap<Parameter, u64>,
 }
 
 impl Walk {
     fn pay(&mut self, parameter: Parameter) {
         *self.counts.entry(parameter).or_default() += 1;
+    }
+
+    fn pay_for_lapic(&mut self) {
+        if self.lapic {
+            self.pay(Parameter::LapicEntry);
+        }
     }
 
     fn access(&mut self, access: Access, armed: bool) {
@@ -156,10 +195,12 @@ impl Walk {
         match self.policy {
             Policy::Lazy if self.intercepted => {
                 self.pay(Parameter::DrExitLazy);
+                self.pay_for_lapic();
                 self.intercepted = false;
             }
             Policy::Always => {
                 self.pay(Parameter::of_access(access));
+                self.pay_for_lapic();
                 if access.has_prefix() {
                     self.pay(Parameter::Prefix);
                 }
@@ -176,12 +217,15 @@ impl Walk {
 
     fn interposed(&mut self, kind: InterposedKind) {
         self.pay(Parameter::Exit(kind));
-        if self.rearm == Rearm::No {
+        if self.rearm.is_fast_path() {
             return;
         }
         if self.policy == Policy::Lazy && !self.intercepted {
             self.pay(Parameter::DirtySync);
             self.intercepted = true;
+        }
+        if self.policy == Policy::Never {
+            self.pay(Parameter::SaveAndLoad);
         }
         if self.enabled && self.policy != Policy::Never {
             self.pay(Parameter::ArmedEntry);

@@ -6,10 +6,12 @@
 //! often a section pays it. The counts come from the exit model, so the fit also says whether the
 //! model is complete: what it leaves out shows in the half that the fit has not seen.
 
+mod counting;
+mod fast_paths;
 mod features;
 mod fit;
 
-pub use features::{Parameter, features, meaning};
+pub use features::{Parameter, features};
 
 use drbench_lab::cache::Digest;
 use guest_payloads::{Policy, Rearm};
@@ -35,13 +37,18 @@ pub struct Costed<'a> {
     pub rearm: Rearm,
     /// Ticks of the whole section, of an undisturbed batch.
     pub ticks: u64,
+    /// The same in the counted pass, with the tracepoint open.
+    pub traced_ticks: Option<u64>,
+    /// Exits between the section's time stamps.
+    pub exits: u64,
     /// The payload's own instructions.
     pub instructions: u64,
 }
 
 impl Costed<'_> {
-    fn observation(&self) -> Observation {
-        let counts = features(&self.cell.workload, self.policy, self.rearm);
+    fn observation(&self, cells: &[Self]) -> Observation {
+        let rearm = fast_paths::rearm(self, cells);
+        let counts = features(&self.cell.workload, self.policy, rearm);
         Observation {
             name: self.cell.to_string(),
             total: self.ticks,
@@ -56,6 +63,12 @@ impl Costed<'_> {
         let digits = Digest::of(self.cell.to_string().as_bytes()).to_string();
         digits.starts_with(|digit: char| digit < '8')
     }
+}
+
+/// What the price of this name is of, in words.
+pub fn meaning(name: &str) -> Option<&'static str> {
+    let (tracepoint, meaning) = counting::TRACEPOINT;
+    features::meaning(name).or_else(|| (name == tracepoint).then_some(meaning))
 }
 
 /// The rows of a cost suite that is done: a price for each parameter, and how far off the cells of
@@ -73,7 +86,7 @@ fn records(context: &Context, cells: &[Costed<'_>], planned: usize) -> Vec<Recor
     }
     let [fitted, tested] = [true, false].map(|wanted| {
         let half = cells.iter().filter(|cell| cell.is_fitted() == wanted);
-        half.map(Costed::observation).collect::<Vec<_>>()
+        half.map(|cell| cell.observation(cells)).collect::<Vec<_>>()
     });
     let fit = match Fit::of(&fitted) {
         Ok(fit) => fit,
@@ -88,7 +101,7 @@ fn records(context: &Context, cells: &[Costed<'_>], planned: usize) -> Vec<Recor
     let missing = planned - cells.len();
     let residuals = [("fitted", &fitted), ("tested", &tested)]
         .map(|(half, cells)| residual(context, half, &fit, cells, missing));
-    prices.chain(residuals).collect()
+    prices.chain(counting::row(context, cells)).chain(residuals).collect()
 }
 
 /// The worst of one half, as a share of the cell's ticks. In the lab it has to be small: nothing there

@@ -270,6 +270,54 @@ fn counters_that_do_not_add_up_are_told_apart_from_a_wrong_policy() {
 }
 
 #[test]
+fn a_breakpoint_that_the_guest_did_not_take_breaks_the_cell() {
+    let cell = Cell {
+        workload: "n:5,breakpoint/2,armed".parse().unwrap(),
+        session: Session::Kernel,
+        role: Role::Cell,
+    };
+    let predicted = cell.workload.predict(Policy::Lazy, Rearm::Yes);
+    let taken = |played| {
+        let batch = Batch { played, ..section(Kernel::Sound(Policy::Lazy), &cell, &[]) };
+        examine(&batch, Policy::Lazy, predicted)
+    };
+    assert_eq!(taken(2), Finding::Exact);
+    for lost_or_doubled in [0, 1, 3] {
+        let Finding::Broken(Contradiction::Counters(reason)) = taken(lost_or_doubled) else {
+            panic!("{lost_or_doubled} of two breakpoints");
+        };
+        assert!(reason.contains("2 were due"), "{reason}");
+    }
+}
+
+#[test]
+fn statistics_that_leave_fast_paths_out_agree_only_where_the_prediction_says_so() {
+    let cell = Cell {
+        workload: "n:5,tsc-deadline/1".parse().unwrap(),
+        session: Session::GuestDebug,
+        role: Role::Cell,
+    };
+    let counted = section(Kernel::Sound(Policy::Lazy), &cell, &[]);
+    let less = Batch { exits: counted.exits.map(|exits| exits - 4), ..counted.clone() };
+    let finding =
+        |batch, rearm| examine(batch, Policy::Always, cell.workload.predict(Policy::Always, rearm));
+    assert_eq!(finding(&counted, Rearm::No), Finding::Exact);
+    assert_eq!(finding(&less, Rearm::NoUncounted), Finding::Exact);
+    for (batch, rearm) in [(&less, Rearm::No), (&counted, Rearm::NoUncounted)] {
+        let finding = finding(batch, rearm);
+        assert!(matches!(finding, Finding::Broken(Contradiction::Counters(_))), "{finding:?}");
+    }
+}
+
+#[test]
+fn pages_that_a_payload_touches_are_its_own_exits_and_others_are_asynchronous() {
+    let classes = [(ExitClass::Asynchronous.into(), 5), (ExitClass::Io.into(), 1)];
+    let trace = Trace { total: 6, dr: 0, asynchronous: 1, by_class: classes.to_vec() };
+    assert_eq!(interposed_exits(&trace, InterposedKind::PageTouch), 4);
+    assert_eq!(interposed_exits(&trace, InterposedKind::PioUser), 0, "the marker is none");
+}
+
+#[test]
 fn a_probe_tells_a_fast_path_from_a_full_exit_on_lazy_kernels_only() {
     let probe = plan::policy(&[])
         .into_iter()
@@ -287,8 +335,23 @@ fn a_probe_tells_a_fast_path_from_a_full_exit_on_lazy_kernels_only() {
         batch.exits = Some(trace.total);
     }
     assert_eq!(fast_path(&lazy, &probe, &fast), Ok(Rearm::No));
+    // Older statistics know nothing of it; those show it on any kernel.
+    let uncounted = |batches: &[Batch]| -> Vec<Batch> {
+        let left_out = probe.workload.interposed_exits();
+        let less =
+            |batch: &Batch| Batch { exits: batch.exits.map(|n| n - left_out), ..batch.clone() };
+        batches.iter().map(less).collect()
+    };
+    assert_eq!(fast_path(&lazy, &probe, &uncounted(&fast)), Ok(Rearm::NoUncounted));
     let never = Verdict::Policy { policy: Policy::Never, confirmed: true };
     assert!(fast_path(&never, &probe, &full).unwrap_err().contains("never"));
+    let of_never = vec![section(Kernel::Sound(Policy::Never), &probe, &[]); 3];
+    assert!(fast_path(&never, &probe, &of_never).unwrap_err().contains("never"));
+    assert_eq!(fast_path(&never, &probe, &uncounted(&of_never)), Ok(Rearm::NoUncounted));
+    // Without the tracepoint, few exits are no proof that there were more.
+    let mut totals = [uncounted(&fast)];
+    untraced(&mut totals);
+    assert_ne!(fast_path(&lazy, &probe, &totals[0]), Ok(Rearm::NoUncounted));
     assert!(fast_path(&lazy, &probe, &full[..1]).is_err(), "one batch proves nothing");
 }
 

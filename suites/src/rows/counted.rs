@@ -110,7 +110,7 @@ pub fn counted(
         dr_exits(context, &judged, verdict, predicted.as_ref(), trace),
         traced(Metric::InterposedExits, trace.map(interposed), predicted.map(|p| p.interposed)),
         traced(Metric::Exits, trace.map(|trace| trace.total), predicted.map(|p| p.total())),
-        statistics_total(context, &judged, predicted.map(|p| p.total())),
+        statistics_total(context, &judged, predicted.map(|p| p.counted())),
     ];
     for (code, count) in trace.map_or(&[][..], |trace| &trace.by_class) {
         let class = name(code.class().name());

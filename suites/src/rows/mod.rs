@@ -136,8 +136,7 @@ impl Context {
         found: &Result<Rearm, String>,
     ) -> Record {
         let outcome = match found {
-            Ok(Rearm::No) => Outcome::ok(1),
-            Ok(Rearm::Yes) => Outcome::ok(0),
+            Ok(rearm) => Outcome::ok(u64::from(rearm.is_fast_path())),
             Err(reason) => Outcome::skipped(reason.clone()),
         };
         self.row(probe, Metric::Fastpath(name(kind.name())), Source::Statistics, outcome)

@@ -99,7 +99,7 @@ impl Tally {
             Ok(batches) => counts(context, piece, batches, verdict, prediction),
             Err(reason) => (None, Blot::Failed(reason.to_owned())),
         };
-        let total = prediction.map(|prediction| prediction.exits.total());
+        let total = prediction.map(|prediction| prediction.exits.counted());
         let total = total.or_else(|| counts.and_then(|counts| counts.exits));
         let ticks = match passed.costed {
             Ok(batches) => unplayed(piece, batches).map_or_else(
@@ -132,7 +132,7 @@ fn counts(
         interposed: trace.map(|trace| judge::interposed_exits(trace, kind)),
         exits: shown.exits,
         predicted_dr: prediction.map(|prediction| prediction.exits.dr),
-        predicted_total: prediction.map(|prediction| prediction.exits.total()),
+        predicted_total: prediction.map(|prediction| prediction.exits.counted()),
     };
     match unplayed {
         Some((played, why)) => (Some(Counts { played, ..counts }), Blot::Failed(why)),

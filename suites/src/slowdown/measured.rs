@@ -186,7 +186,7 @@ pub(super) mod tests {
             Parameter::DrExitLazy => LAZY,
             Parameter::DirtySync => READ_BACK,
             Parameter::ArmedEntry => LOAD,
-            Parameter::Exit(_) if policy == Policy::Never => CPUID + SWITCHING,
+            Parameter::SaveAndLoad => SWITCHING,
             Parameter::Exit(_) => CPUID,
             Parameter::Prefix | Parameter::ArmedAccess => 0,
             _ => ACCESS,
@@ -201,7 +201,8 @@ pub(super) mod tests {
         let one = |cell: &'a Cell| {
             let policy = crate::judge::in_force(policy, cell.session);
             let ticks = ticks(cell, policy);
-            Costed { cell, policy, rearm: Rearm::Yes, ticks, instructions: 0 }
+            let (rearm, traced_ticks, instructions) = (Rearm::Yes, None, 0);
+            Costed { cell, policy, rearm, ticks, traced_ticks, exits: 0, instructions }
         };
         cells.iter().map(one).collect()
     }
