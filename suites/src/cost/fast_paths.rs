@@ -49,15 +49,7 @@ mod tests {
             role: Role::Cell,
         };
         let (kernel, debugged) = (control(Session::Kernel), control(Session::GuestDebug));
-        let costed = |cell, policy, ticks| Costed {
-            cell,
-            policy,
-            rearm: Rearm::Yes,
-            ticks,
-            traced_ticks: None,
-            exits: 4,
-            instructions: 0,
-        };
+        let costed = |cell, policy, ticks| Costed { policy, ticks, ..Costed::of(cell) };
         let found = |policy, ticks| {
             let cells = [costed(&kernel, policy, ticks), costed(&debugged, Policy::Always, 4000)];
             cells.map(|cell| rearm(&cell, &cells))

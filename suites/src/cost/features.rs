@@ -36,10 +36,16 @@ pub enum Parameter {
     /// emulator asks first whether one is hit (`kvm_vcpu_check_code_breakpoint`). Only where it is the
     /// emulator that executes it.
     ArmedAccess,
+    /// On hardware: the two time stamps, and what stands between them in any case.
+    Section,
+    /// On hardware: a MOV to or from a debug register that the guest executes.
+    OwnAccess,
+    /// On hardware: any other instruction of the guest.
+    OwnInstruction,
 }
 
 /// Every parameter, its name in reports, and what it says there.
-const KNOWN: [(Parameter, &str, &str); 21] = [
+const KNOWN: [(Parameter, &str, &str); 24] = [
     (
         Parameter::DrExitLazy,
         "dr-exit-lazy",
@@ -113,6 +119,9 @@ const KNOWN: [(Parameter, &str, &str); 21] = [
         "armed-access",
         "an access by KVM with a breakpoint enabled: asking if it is hit",
     ),
+    (Parameter::Section, "section", "a section without anything in it"),
+    (Parameter::OwnAccess, "own-access", "MOV to or from a debug register, without an exit"),
+    (Parameter::OwnInstruction, "own-instruction", "any other instruction of the guest"),
 ];
 
 /// What the parameter of this name is, in words.
@@ -240,6 +249,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cost::{Costed, own};
 
     fn counts(text: &str, policy: Policy) -> Vec<(Parameter, u64)> {
         features(&text.parse().unwrap(), policy, Rearm::Yes)
@@ -252,7 +262,10 @@ mod tests {
         for cell in crate::plan::cost() {
             for policy in Policy::ALL {
                 let paid = features(&cell.workload, policy, Rearm::Yes);
-                met.extend(paid.into_iter().map(|(parameter, _)| parameter));
+                let instructions = u64::from(cell.workload.accesses()) * 10 + 10;
+                let costed = Costed { policy, instructions, ..Costed::of(&cell) };
+                let paid = paid.into_iter().chain(own::features(&costed));
+                met.extend(paid.map(|(parameter, _)| parameter));
             }
         }
         names.extend(met.iter().map(|parameter| parameter.name()));

@@ -201,8 +201,7 @@ pub(super) mod tests {
         let one = |cell: &'a Cell| {
             let policy = crate::judge::in_force(policy, cell.session);
             let ticks = ticks(cell, policy);
-            let (rearm, traced_ticks, instructions) = (Rearm::Yes, None, 0);
-            Costed { cell, policy, rearm, ticks, traced_ticks, exits: 0, instructions }
+            Costed { policy, ticks, ..Costed::of(cell) }
         };
         cells.iter().map(one).collect()
     }
