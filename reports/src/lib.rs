@@ -25,5 +25,5 @@ pub use record::{
     Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,
     Subject, Target, Unit, Value, Vendor,
 };
-pub use store::{Emulator, Environment, MatrixDir, RunDir, RunInfo, StoreError};
+pub use store::{Emulator, Environment, MatrixDir, Noise, RunDir, RunInfo, Seen, Span, StoreError};
 pub use table::{Style, cost_table, policy_table, slowdown_table, summary_table, trace_table};

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{exits, run, subject, target};
-use reports::{Environment, RunDir, RunInfo, StoreError, Value};
+use reports::{Environment, Noise, RunDir, RunInfo, Seen, StoreError, Value};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -107,6 +107,37 @@ fn run_json_tells_a_finished_run_from_a_cut_one() {
     assert_eq!(files, ["results.csv", "run.json", "samples.csv"], "nothing is left beside");
     let mode = |file| fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
     assert_eq!(mode("run.json"), mode("results.csv"), "readable by the same people");
+}
+
+#[test]
+fn what_disturbed_a_run_stands_in_run_json_and_an_older_one_without_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    let environment = Environment::new(subject(), target());
+    store.add_environment(environment.clone()).unwrap();
+    let path = dir.path().join("run.json");
+    let older = fs::read_to_string(&path).unwrap();
+    assert!(!older.contains("noise"), "what is not known yet is not written: {older}");
+    assert!(RunInfo::read(dir.path()).unwrap().environments[0].noise.is_none());
+
+    let noise = Noise {
+        seed: 7,
+        cpu: Seen::Value(3),
+        took_ms: 450,
+        steal_ms: Seen::Value(0),
+        preemptions: Seen::Value(2),
+        preempted_batches: 1,
+        frequency_khz: Seen::Unknown("no cpufreq".into()),
+        host_breakpoints: Seen::Value(0),
+    };
+    store.add_noise(noise.clone()).unwrap();
+    let expected = Environment { noise: Some(noise), ..environment };
+    assert_eq!(RunInfo::read(dir.path()).unwrap().environments, [expected]);
+    let text = fs::read_to_string(&path).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let noise = &json["environments"][0]["noise"];
+    assert_eq!(noise["steal_ms"]["value"], 0, "seen, and none");
+    assert_eq!(noise["frequency_khz"]["unknown"], "no cpufreq", "not seen is not 0");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{cell, fits, name, predicted, record};
-use reports::{Cell, Machine, Outcome, Policy, Record, Source, Style, Value, Vendor, policy_table};
+use reports::{
+    Cell, Machine, Outcome, Policy, Record, Source, Status, Style, Value, Vendor, policy_table,
+};
 
 /// (workload, accesses, interposed, every, policy, DR exits, all exits, instructions per switch)
 type Row = (&'static str, u64, &'static str, u64, Policy, u64, u64, f64);
@@ -141,4 +143,58 @@ fn colours_when_told_so() {
 #[test]
 fn nothing_to_show_is_said() {
     assert!(policy_table(&[], Style::Plain).contains("no results"));
+}
+
+/// A cost on hardware, with an interval of so much on either side.
+fn noisy(workload: &str, value: u64, half: Option<u64>) -> Record {
+    let cell = cell(workload, 1, "none", 0, Policy::Kernel);
+    let mut row = record(&cell, "ns", Source::Tsc, Outcome::ok(value));
+    row.key.target.machine = Machine::Native;
+    let end = |end: u64| half.map(|_| Value::count(end));
+    let half = half.unwrap_or_default();
+    let (ci_low, ci_high) = (end(value - half), end(value + half));
+    Record { deterministic: false, ci_low, ci_high, ..row }
+}
+
+#[test]
+fn a_run_that_cannot_resolve_two_percent_says_so() {
+    let rows = [
+        noisy("dr7", 1000, Some(20)),
+        noisy("scan", 1000, Some(21)),
+        // Too few values for an interval.
+        noisy("windows", 1000, None),
+        Record {
+            value: None,
+            status: Status::Unresolved,
+            reason: "no batch was undisturbed".into(),
+            ..noisy("save-restore", 1000, None)
+        },
+        // Not measured.
+        Record {
+            value: None,
+            status: Status::Skipped,
+            reason: "no clock".into(),
+            ..noisy("n:5", 1000, None)
+        },
+    ];
+    let resolved: Vec<_> = rows.iter().map(Record::is_resolved).collect();
+    assert_eq!(resolved, [Some(true), Some(false), Some(false), Some(false), None]);
+    let text = policy_table(&rows, Style::Plain);
+    fits(&text);
+    let text = text.replace('\n', " ");
+    assert!(text.contains("3 of 4 costs cannot resolve 2 %"), "{text}");
+    assert!(text.contains("`drbench env` lists what would make this machine quieter"), "{text}");
+    assert!(
+        !policy_table(&rows[..1], Style::Plain).contains("cannot resolve"),
+        "nothing to complain of"
+    );
+
+    let emulated = |row: &Record| {
+        let mut row = row.clone();
+        row.key.target.machine = Machine::QemuTcg;
+        row
+    };
+    let lab: Vec<_> = rows.iter().map(emulated).collect();
+    assert!(lab.iter().all(|row| row.is_resolved().is_none()), "instructions have no noise");
+    assert!(!policy_table(&lab, Style::Plain).contains("cannot resolve"));
 }

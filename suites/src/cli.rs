@@ -81,7 +81,7 @@ pub enum Listing {
 }
 
 /// What a resumed run has from its own command line.
-const MEASURING: [&str; 23] = [
+const MEASURING: [&str; 25] = [
     "kernel",
     "cpu",
     "machine",
@@ -93,6 +93,8 @@ const MEASURING: [&str; 23] = [
     "exits_per_second",
     "trace_switches",
     "repeat",
+    "seed",
+    "no_pin",
     "shard",
     "out",
     "expect",
@@ -138,6 +140,14 @@ pub struct RunArgs {
     /// The first that does not is named, and the status is 1
     #[arg(long, value_name = "N", default_value = "1")]
     pub repeat: NonZeroU32,
+    /// On hardware: the order in which cells are measured, which is another in each round, follows from
+    /// this number. A run's own stands in its run.json [default: one of the moment]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u32>,
+    /// On hardware: leave it to the scheduler on which CPUs the guest runs, instead of binding the
+    /// measuring thread to the one it is on; `taskset -c N drbench run` chooses another
+    #[arg(long)]
+    pub no_pin: bool,
     /// Only this machine's part of the cells, as 2/3; `drbench merge` puts the parts together
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,

@@ -10,13 +10,13 @@ use guest_payloads::{CpuVendor, Payload};
 
 use crate::cli::{RunArgs, Suite};
 use crate::plan::{self, Cell};
-use crate::protocol::{Effort, Job, JobCell, Plan};
+use crate::protocol::{AgainstNoise, Effort, Job, JobCell, Plan};
 use crate::recorder::About;
 use crate::rows::Clock;
 use crate::slowdown::Assumed;
 use crate::status::Failure;
 use crate::trace::{Load, Piece, play};
-use crate::{assess, environment, lab};
+use crate::{assess, environment, lab, noise};
 
 /// A suite on a machine: its cells and the job that measures them.
 pub struct Measuring {
@@ -54,7 +54,11 @@ impl Measuring {
                 (lab::payload_vendor(machine.vendor), clock, effort)
             }
         };
-        let (cells, job) = job(args, load.as_deref(), cpu, effort)?;
+        let against_noise = (clock == Clock::Hardware).then(|| AgainstNoise {
+            seed: args.seed.unwrap_or_else(noise::new_seed),
+            pin: !args.no_pin,
+        });
+        let (cells, job) = job(args, load.as_deref(), cpu, effort, against_noise)?;
         Ok(Self { cells, load, job, clock, cpu })
     }
 
@@ -116,6 +120,7 @@ fn job(
     load: Option<&Load>,
     vendor: CpuVendor,
     effort: Effort,
+    against_noise: Option<AgainstNoise>,
 ) -> Result<(Vec<Cell>, Job), Failure> {
     if args.suite == Suite::Selfcheck {
         return Ok((vec![], Job::Selfcheck));
@@ -161,6 +166,7 @@ fn job(
             .chain(pieces.iter().map(played))
             .collect::<Result<_, Failure>>()?,
         effort,
+        against_noise,
         unprivileged: args.unprivileged,
     };
     Ok((cells, Job::Measure(plan)))

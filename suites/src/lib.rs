@@ -12,6 +12,7 @@ pub mod judge;
 pub mod lab;
 pub mod matrix;
 pub mod measure;
+pub mod noise;
 pub mod plan;
 pub mod protocol;
 pub mod recorder;

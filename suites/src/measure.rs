@@ -1,5 +1,8 @@
 //! Running cells on this kernel's KVM: the same code on the host and as PID 1 in the lab.
 
+mod benches;
+mod rounds;
+
 use std::time::Duration;
 
 use bench_vmm::counters::{
@@ -10,11 +13,13 @@ use bench_vmm::{GuestDebug, GuestImage, Host, Irqchip, Machine, MachineConfig, M
 use guest_payloads::layout;
 
 use crate::environment;
+use crate::noise::Watch;
 use crate::plan::Session;
 use crate::protocol::{
     Availability, Batch, Effort, HardwareCounts, JobCell, Measured, Message, Pass, Plan, Target,
     Trace,
 };
+use benches::Benches;
 
 /// An error that ends the target's run.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -46,37 +51,6 @@ pub(crate) struct Bench {
     touches: u64,
 }
 
-/// The machines of a job.
-struct Benches<'a> {
-    host: &'a Host,
-    /// Nearly all cells'.
-    plain: &'a mut Bench,
-    /// Made for the first cell that needs it.
-    with_lapic: Option<Bench>,
-}
-
-impl Benches<'_> {
-    fn of(&mut self, cell: &JobCell) -> Result<&mut Bench, Error> {
-        if !cell.lapic {
-            return Ok(self.plain);
-        }
-        if self.with_lapic.is_none() {
-            self.with_lapic = Some(Bench::with(self.host, Irqchip::Kernel)?);
-        }
-        Ok(self.with_lapic.as_mut().expect("it has just been made"))
-    }
-
-    /// A vCPU that crashed or hung may be in any state: the next cell gets a new one.
-    fn replace(&mut self, cell: &JobCell) -> Result<(), Error> {
-        if cell.lapic {
-            self.with_lapic = None;
-        } else {
-            *self.plain = Bench::new(self.host)?;
-        }
-        Ok(())
-    }
-}
-
 /// Everything that is the same for each job: KVM, a virtual machine, counters.
 pub struct Ready {
     host: Host,
@@ -105,14 +79,31 @@ impl Ready {
     }
 }
 
-/// Measures every cell: a pass over all of them for counts, one for costs, and one for cycles where
-/// there is a PMU. The tracepoint is closed after the first: an open event costs every exit.
+/// Measures every cell, and on hardware watches what disturbs that.
 pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
-    let Ready { host, bench: ordinary, trace, target } = ready;
-    let mut benches = Benches { host, plain: ordinary, with_lapic: None };
+    let Ready { host, bench, trace, target } = ready;
+    let benches = Benches { host, ordinary: bench, with_lapic: None };
     emit(Message::Target(Box::new(target.clone())))?;
-    let mut totals = vec![None; plan.cells.len()];
-    let mut broken: Vec<Option<String>> = vec![None; plan.cells.len()];
+    let cells = plan.cells.len();
+    let (totals, broken) = (vec![None; cells], vec![None; cells]);
+    let mut run = Run { benches, plan, totals, broken };
+    let mut watch = plan.against_noise.map(Watch::begin);
+    let measured = passes(&mut run, trace, watch.as_mut(), emit);
+    if let Some(watch) = watch {
+        emit(Message::Noise(Box::new(watch.end())))?;
+    }
+    measured?;
+    emit(Message::Done)
+}
+
+/// A pass over all cells for counts, one for costs, and one for cycles where there is a PMU. The
+/// tracepoint is closed after the first: an open event costs every exit.
+fn passes(
+    run: &mut Run<'_>,
+    trace: &mut Option<ExitTrace>,
+    mut watch: Option<&mut Watch>,
+    emit: &mut Emit<'_>,
+) -> Result<(), Error> {
     for pass in [Pass::Counted, Pass::Costed, Pass::Cycles] {
         let mut counters = match pass {
             Pass::Counted => Counters { trace: trace.take(), cycles: None },
@@ -122,31 +113,64 @@ pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<()
                 Err(_) => break,
             },
         };
-        for (index, cell) in plan.cells.iter().enumerate() {
-            if pass != Pass::Counted && !cell.costed {
-                continue;
+        match (pass, watch.as_deref_mut()) {
+            (Pass::Costed | Pass::Cycles, Some(watch)) => {
+                rounds::pass(run, pass, &mut counters, watch, emit)?;
             }
-            let needed = cell.needs.and_then(|probe| broken.get(probe as usize)?.as_ref());
-            if broken[index].is_none() && needed.is_some() {
-                broken[index] = Some(NOT_SURVIVED.to_owned());
-            }
-            let mut batches = Vec::with_capacity(plan.effort.most as usize);
-            if broken[index].is_none() {
-                let goal = Goal { effort: plan.effort, total: totals[index] };
-                let measured = benches
-                    .of(cell)
-                    .and_then(|bench| bench.cell(cell, goal, &mut counters, &mut batches));
-                if let Err(error) = measured {
-                    broken[index] = Some(error.to_string());
-                    benches.replace(cell)?;
-                }
-            }
-            totals[index] = totals[index].or_else(|| undisturbed(&batches)?.exits);
-            let error = broken[index].clone();
-            emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
+            (Pass::Counted, _) | (_, None) => in_order(run, pass, &mut counters, emit)?,
         }
     }
-    emit(Message::Done)
+    Ok(())
+}
+
+/// One cell after the other: counts have no noise, and in the lab costs have none.
+fn in_order(
+    run: &mut Run<'_>,
+    pass: Pass,
+    counters: &mut Counters,
+    emit: &mut Emit<'_>,
+) -> Result<(), Error> {
+    for (index, cell) in run.cells_of(pass) {
+        let needed = cell.needs.and_then(|probe| run.broken.get(probe as usize)?.as_ref());
+        if run.broken[index].is_none() && needed.is_some() {
+            run.broken[index] = Some(NOT_SURVIVED.to_owned());
+        }
+        let mut batches = Vec::with_capacity(run.plan.effort.most as usize);
+        if run.broken[index].is_none() {
+            let goal = run.goal(index);
+            let bench = run.benches.of(cell);
+            if let Err(error) = bench.and_then(|b| b.cell(cell, goal, counters, &mut batches)) {
+                run.broken[index] = Some(error.to_string());
+                run.benches.renew(cell)?;
+            }
+        }
+        run.totals[index] = run.totals[index].or_else(|| undisturbed(&batches)?.exits);
+        let error = run.broken[index].clone();
+        emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
+    }
+    Ok(())
+}
+
+/// What all passes share.
+struct Run<'a> {
+    benches: Benches<'a>,
+    plan: &'a Plan,
+    /// The statistics total of each cell's undisturbed section, once it is known.
+    totals: Vec<Option<u64>>,
+    /// Why a cell is not measured any more.
+    broken: Vec<Option<String>>,
+}
+
+impl<'a> Run<'a> {
+    /// The cells that a pass measures, by their number in the plan.
+    fn cells_of(&self, pass: Pass) -> impl Iterator<Item = (usize, &'a JobCell)> + use<'a> {
+        let wanted = move |(_, cell): &(usize, &JobCell)| pass == Pass::Counted || cell.costed;
+        self.plan.cells.iter().enumerate().filter(wanted)
+    }
+
+    fn goal(&self, cell: usize) -> Goal {
+        Goal { effort: self.plan.effort, total: self.totals[cell] }
+    }
 }
 
 /// The counters of one pass. The costed pass has none: an open event, even a stopped one, adds

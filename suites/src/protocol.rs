@@ -44,8 +44,19 @@ pub struct Plan {
     pub cells: Vec<JobCell>,
     /// How many batches.
     pub effort: Effort,
+    /// What is done against noise; nothing where there is none.
+    pub against_noise: Option<AgainstNoise>,
     /// As an ordinary user who may open /dev/kvm; in the lab, where PID 1 can become one.
     pub unprivileged: bool,
+}
+
+/// What is done against the noise of hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgainstNoise {
+    /// Costed cells are measured in rounds, in orders that follow from this seed.
+    pub seed: u32,
+    /// The measuring thread is bound to one CPU.
+    pub pin: bool,
 }
 
 /// One cell of a job, ready to run: targets have no assembler.
@@ -136,6 +147,8 @@ pub enum Message {
     Measured(Measured),
     /// A check of the VMM is done.
     Checked(Checked),
+    /// On hardware, before the end: what disturbed the measuring.
+    Noise(Box<reports::Noise>),
     /// All is done.
     Done,
 }

@@ -9,6 +9,7 @@ use reports::{Key, Metric, Name, Outcome, Record, RunDir, Source, Vendor};
 
 use crate::assess::Assessment;
 use crate::measure::NOT_SURVIVED;
+use crate::noise;
 use crate::plan::Cell;
 use crate::protocol::{CheckOutcome, Checked, Message, Target};
 use crate::rows::{Clock, Context, Rows, no_cell};
@@ -123,6 +124,13 @@ impl<'a> Recorder<'a> {
                 self.write(rows)
             }
             Message::Checked(checked) => self.check(&checked),
+            Message::Noise(noise) => {
+                for warning in noise::warnings(&noise) {
+                    self.progress.warn(&warning);
+                }
+                let Some(dir) = &mut self.dir else { return Ok(()) };
+                dir.add_noise(*noise).map_err(Failure::environment)
+            }
             Message::Done => self.end("the target said it was done before it measured this cell"),
         }
     }

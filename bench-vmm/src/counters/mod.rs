@@ -5,7 +5,9 @@
 //! | [`Statistics`] | all exits, emulated instructions… of one vCPU | Linux 5.14, or debugfs (per VM) |
 //! | [`ExitTrace`] | exits by class, on this thread | root or CAP_PERFMON, tracefs |
 //! | [`Cycles`] | cycles and instructions, guest and host apart | a PMU |
+//! | [`breakpoints_taken`] | breakpoints that the host uses itself | perf's breakpoint events |
 
+mod breakpoints;
 mod cycles;
 mod exit_trace;
 mod statistics;
@@ -14,6 +16,7 @@ mod stats_format;
 use std::io;
 use std::time::Duration;
 
+pub use breakpoints::{BREAKPOINTS, breakpoints_taken};
 pub use cycles::{CycleCounts, Cycles};
 pub use exit_trace::{ExitCounts, ExitTrace};
 pub use statistics::{Statistic, Statistics, StatisticsSource, StatisticsValues};

@@ -44,6 +44,8 @@ pub enum Metric {
     Crossing(Name),
     /// What a switch loses to this policy, above the same loop without accesses.
     Lost(Name),
+    /// Undisturbed batches at the beginning of a cell that were left out: warm-up.
+    WarmUp,
     /// Switches of a recorded machine that the guest executed.
     PlayedSwitches,
     /// How long a record of a machine is, in nanoseconds.
@@ -65,7 +67,7 @@ pub enum Metric {
 }
 
 /// The metrics of one word.
-const PLAIN: [(&str, Metric); 14] = [
+const PLAIN: [(&str, Metric); 15] = [
     ("verdict", Metric::Verdict),
     ("exits", Metric::Exits),
     ("dr_exits", Metric::DrExits),
@@ -76,6 +78,7 @@ const PLAIN: [(&str, Metric); 14] = [
     ("host_cycles", Metric::HostCycles),
     ("ns", Metric::Ns),
     ("share_lost", Metric::ShareLost),
+    ("warm_up", Metric::WarmUp),
     ("played_switches", Metric::PlayedSwitches),
     ("recorded_ns", Metric::RecordedNs),
     ("taken_per_second", Metric::TakenPerSecond),
@@ -117,6 +120,7 @@ impl Metric {
             Self::ShareLost | Self::ShareLostAt(_) | Self::Residual(_) => Unit::Ratio,
             Self::Crossing(_) => Unit::PerSecond,
             Self::Verdict
+            | Self::WarmUp
             | Self::PlayedSwitches
             | Self::Fastpath(_)
             | Self::Parameter(_)

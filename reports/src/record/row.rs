@@ -2,6 +2,7 @@
 
 use super::columns::columns;
 use super::{Machine, Metric, Name, Outcome, Policy, Source, Status, Unit, Value, Vendor};
+use crate::statistics;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
@@ -170,6 +171,27 @@ impl Record {
     /// The verdict's name, if this is a verdict: `reason` up to its explanation.
     pub fn verdict(&self) -> Option<&str> {
         verdict_name(&self.key.metric, &self.reason)
+    }
+
+    /// Whether a noisy cost is known well enough: its interval within
+    /// [`RESOLUTION`](crate::statistics::RESOLUTION) of the value on either side, and nothing else wrong
+    /// with it. Not, if it has no interval. Nothing is said of what is no cost, has no noise, or was not
+    /// measured.
+    pub fn is_resolved(&self) -> Option<bool> {
+        let is_cost = matches!(
+            self.key.metric,
+            Metric::Ns | Metric::GuestCycles | Metric::HostCycles | Metric::Instructions
+        );
+        if !is_cost || self.deterministic || self.key.target.machine.is_emulated() {
+            return None;
+        }
+        if self.status == Status::Unresolved {
+            return Some(false);
+        }
+        let value = self.value?.as_f64();
+        let interval = self.ci_low.zip(self.ci_high);
+        let interval = interval.map(|(low, high)| (low.as_f64(), high.as_f64()));
+        Some(interval.is_some_and(|interval| statistics::is_resolved(value, interval)))
     }
 
     /// A single value behind this row.

@@ -1,6 +1,6 @@
 //! `run.json`: the surroundings of a run.
 
-use super::{RUN, StoreError};
+use super::{Noise, RUN, StoreError};
 use crate::record::{Name, Run, Subject, Target};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ pub struct Environment {
     pub kernel_words: Vec<String>,
     /// SHA-256 in hexadecimal, by what was hashed: `vmlinux`, `initramfs`, modules.
     pub hashes: BTreeMap<String, String>,
+    /// What disturbed the measurement; of hardware, once all is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
 }
 
 /// The program that emulated the machine.
@@ -92,6 +95,7 @@ impl Environment {
             emulator: None,
             kernel_words: Vec::new(),
             hashes: BTreeMap::new(),
+            noise: None,
         }
     }
 }

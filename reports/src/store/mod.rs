@@ -7,9 +7,11 @@
 mod appender;
 mod info;
 mod matrix;
+mod noise;
 
 pub use info::{Emulator, Environment, RunInfo, SCHEMA};
 pub use matrix::MatrixDir;
+pub use noise::{Noise, Seen, Span};
 
 use crate::record::{Invalid, Key, Record, Sample, Subject};
 use appender::Appender;
@@ -189,6 +191,17 @@ impl RunDir {
     /// The file system's; the old `run.json` stays whole.
     pub fn add_environment(&mut self, environment: Environment) -> Result<(), StoreError> {
         self.info.environments.push(environment);
+        self.info.replace(&self.dir)
+    }
+
+    /// Adds to the newest environment what disturbed the measurement there, and rewrites `run.json`.
+    ///
+    /// # Errors
+    /// The file system's; the old `run.json` stays whole.
+    pub fn add_noise(&mut self, noise: Noise) -> Result<(), StoreError> {
+        if let Some(environment) = self.info.environments.last_mut() {
+            environment.noise = Some(noise);
+        }
         self.info.replace(&self.dir)
     }
 

@@ -2,6 +2,7 @@
 
 use super::notes::{notes, tone};
 use super::policy::footnotes;
+use super::resolution::unresolved;
 use super::section::{Section, sections};
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::record::{Metric, Record};
@@ -23,6 +24,10 @@ pub fn cost_table(
     for one in &sections {
         text.push_str(&one.costs(meaning, style));
         text.push('\n');
+    }
+    let shown = sections.iter().flat_map(|section| section.records.iter().copied());
+    if let Some(noise) = unresolved(shown) {
+        text.push_str(&paragraph(style, &noise, Tone::Doubtful));
     }
     for footnote in footnotes(sections.iter().map(|one| one.target)) {
         text.push_str(&paragraph(style, footnote, Tone::Normal));

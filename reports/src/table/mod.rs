@@ -3,6 +3,7 @@
 mod cost;
 mod notes;
 mod policy;
+mod resolution;
 mod section;
 mod slowdown;
 mod summary;

@@ -1,6 +1,7 @@
 //! The policy table: per kernel and target, what each cell gave beside what the model says.
 
 use super::notes::{notes, tone};
+use super::resolution::unresolved;
 use super::section::{Section, sections};
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::figures::lacks_decode_assists;
@@ -46,6 +47,10 @@ pub fn policy_table(records: &[Record], style: Style) -> String {
         text.push('\n');
     }
     text.push_str(&paragraph(style, LEGEND, Tone::Normal));
+    let shown = sections.iter().flat_map(|section| section.records.iter().copied());
+    if let Some(noise) = unresolved(shown) {
+        text.push_str(&paragraph(style, &noise, Tone::Doubtful));
+    }
     for footnote in footnotes(sections.iter().map(|section| section.target)) {
         text.push_str(&paragraph(style, footnote, Tone::Normal));
     }

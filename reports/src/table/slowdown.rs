@@ -3,6 +3,7 @@
 
 use super::notes::notes;
 use super::policy::NO_ASSISTS;
+use super::resolution::unresolved;
 use super::section::{Section, sections};
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::figures::lacks_decode_assists;
@@ -50,6 +51,10 @@ pub fn slowdown_table(records: &[Record], style: Style) -> String {
         if applies {
             text.push_str(&paragraph(style, legend, Tone::Normal));
         }
+    }
+    let shown = sections.iter().flat_map(|section| section.records.iter().copied());
+    if let Some(noise) = unresolved(shown) {
+        text.push_str(&paragraph(style, &noise, Tone::Doubtful));
     }
     text
 }

@@ -2,6 +2,7 @@
 
 use super::notes::{lines, tone};
 use super::policy::footnotes;
+use super::resolution::unresolved;
 use super::section::verdict_tone;
 use super::{Align, Grid, NOTHING, POLICY_SUITE, Style, Tone, paragraph};
 use crate::figures::{Figure, Figures, Gap, figures};
@@ -50,6 +51,9 @@ pub fn summary_table(records: &[Record], style: Style) -> String {
     text.push('\n');
     text.push_str(&paragraph(style, LEGEND, Tone::Normal));
     text.push_str(&paragraph(style, &models.note(), Tone::Normal));
+    if let Some(noise) = unresolved(rows.iter().flat_map(|row| row.records.iter().copied())) {
+        text.push_str(&paragraph(style, &noise, Tone::Doubtful));
+    }
     for footnote in footnotes(rows.iter().map(|row| row.target)) {
         text.push_str(&paragraph(style, footnote, Tone::Normal));
     }

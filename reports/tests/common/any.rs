@@ -33,7 +33,7 @@ pub fn a_metric() -> impl Strategy<Value = Metric> {
     prop_oneof![
         select(vec![Metric::Exits, Metric::DrExits, Metric::InterposedExits, Metric::AsyncExits]),
         select(vec![Metric::GuestCycles, Metric::Instructions, Metric::HostCycles, Metric::Ns]),
-        select(vec![Metric::ShareLost, Metric::Verdict, Metric::PlayedSwitches]),
+        select(vec![Metric::ShareLost, Metric::Verdict, Metric::PlayedSwitches, Metric::WarmUp]),
         select(vec![Metric::RecordedNs, Metric::TakenPerSecond, Metric::LostPerSecond]),
         a_name().prop_map(Metric::ExitsBy),
         a_name().prop_map(Metric::Fastpath),

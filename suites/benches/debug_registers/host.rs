@@ -100,8 +100,8 @@ impl Measured {
     fn sample(&self, sections: &mut Sections, count: u64) -> Result<f64, Error> {
         let counts = (0..count).map(|_| Ok(Value::count(self.section(sections)?).as_f64()));
         let counts = counts.collect::<Result<Vec<_>, Error>>()?;
-        let median = statistics::median(&counts).ok_or("a sample of no sections")?;
-        Ok(median.value * Value::count(count).as_f64())
+        let median = statistics::middle(&counts).ok_or("a sample of no sections")?;
+        Ok(median * Value::count(count).as_f64())
     }
 
     /// The count of one undisturbed section.

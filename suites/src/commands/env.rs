@@ -4,6 +4,7 @@ use bench_vmm::Host;
 use drbench_lab::emulator::{Machine, MachineKind};
 
 use crate::cli::EnvArgs;
+use crate::noise::{Hint, State, System, hints};
 use crate::protocol::{Availability, Target};
 use crate::status::{Failure, Status};
 use crate::terminal::outln;
@@ -20,6 +21,10 @@ pub fn env(args: &EnvArgs) -> Result<Status, Failure> {
             Ok(target) => kvm(&target)?,
             Err(error) => line("KVM", &format!("no: {error}"))?,
         },
+    }
+    outln!("\nfor quieter measurements on this host (drbench changes none of it)");
+    for hint in hints(&System::this()) {
+        quieter(&hint)?;
     }
     outln!("\nthe lab");
     for kind in [MachineKind::QemuTcg, MachineKind::Bochs] {
@@ -73,6 +78,17 @@ fn auto_switch(target: &Target) -> String {
         "unknown: the module has no parameter for it".to_owned()
     } else {
         format!("{}; drbench's guests are none", told.join(", "))
+    }
+}
+
+fn quieter(hint: &Hint) -> Result<(), Failure> {
+    match &hint.state {
+        State::Quiet(is) => line(hint.topic, &format!("good: {is}")),
+        State::Unknown(why) => line(hint.topic, &format!("unknown here: {why}")),
+        State::Noisy { is, better, how } => {
+            line(hint.topic, &format!("{is}; better: {better}"))?;
+            line("", &format!("→ {how}"))
+        }
     }
 }
 

@@ -128,6 +128,12 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
             "--machine chooses the lab's emulator and needs --kernel, for example --kernel debian:6.1",
         ),
         (
+            !native
+                && args.machine != Some(MachineKind::QemuKvm)
+                && (args.seed.is_some() || args.no_pin),
+            "--seed and --no-pin are for hardware: in the lab nothing is noise, and every run alike",
+        ),
+        (
             native && args.unprivileged,
             "--unprivileged is for the lab and needs --kernel; on this host, run drbench as an \
              ordinary user",

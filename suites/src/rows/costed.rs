@@ -31,7 +31,11 @@ pub fn costed(
         Clock::Instructions => {
             instruction_rows(context, cell, &undisturbed, &blot, exit_free, &mut rows);
         }
-        Clock::Hardware => nanosecond_rows(context, cell, &undisturbed, &blot, &mut rows),
+        Clock::Hardware => {
+            let settled = settled(undisturbed, blot);
+            rows.records.extend(settled.row(context, cell, Source::Tsc));
+            nanosecond_rows(context, cell, &settled, &mut rows);
+        }
         Clock::EmulatorTime => {
             let outcome = Outcome::skipped(
                 "without -icount the emulator's time stamps follow the host's clock and measure \
@@ -67,13 +71,15 @@ pub fn cycles(
     counted_total: Option<u64>,
 ) -> Rows {
     let (undisturbed, blot) = undisturbed(batches, counted_total);
+    let settled = settled(undisturbed, blot);
     let mut rows = Rows::default();
+    rows.records.extend(settled.row(context, cell, Source::Pmu));
     for (metric, count) in HARDWARE {
         let per_switch = |batch: &Batch| {
             batch.cycles.as_ref().map_or(f64::NAN, |counts| Value::count(count(counts)).as_f64())
                 / f64::from(cell.workload.switches)
         };
-        medians(context, cell, metric, Source::Pmu, &undisturbed, &blot, &per_switch, &mut rows);
+        medians(context, cell, metric, Source::Pmu, &settled, &per_switch, &mut rows);
     }
     rows
 }
@@ -105,22 +111,55 @@ fn too_few(total: u64, undisturbed: usize, batches: &[Batch]) -> Blot {
     if fewest < total { Blot::Failed(reason) } else { Blot::Unresolved(reason) }
 }
 
+/// Batches of a cell on hardware, without its warm-up.
+struct Settled<'a> {
+    batches: Vec<(u32, &'a Batch)>,
+    /// Batches that were left out; none if nobody looked.
+    warm_up: Option<usize>,
+    blot: Blot,
+}
+
+/// Leaves the warm-up out of undisturbed batches, in the order in which they ran: by the time that they
+/// took. What is blotted already is taken as it is.
+fn settled(mut batches: Vec<(u32, &Batch)>, blot: Blot) -> Settled<'_> {
+    if !matches!(blot, Blot::None) {
+        return Settled { batches, warm_up: None, blot };
+    }
+    let ticks = |(_, batch): &(u32, &Batch)| Value::count(batch.tsc).as_f64();
+    match statistics::settled(&batches.iter().map(ticks).collect::<Vec<_>>()) {
+        Ok(warm_up) => {
+            batches.drain(..warm_up);
+            Settled { batches, warm_up: Some(warm_up), blot }
+        }
+        Err(why) => Settled { batches, warm_up: None, blot: Blot::Unresolved(why.to_string()) },
+    }
+}
+
+impl Settled<'_> {
+    /// How much was left out.
+    fn row(&self, context: &Context, cell: &Cell, source: Source) -> Option<Record> {
+        let outcome = Outcome::ok(self.warm_up? as u64);
+        Some(context.row(cell, Metric::WarmUp, source, outcome))
+    }
+}
+
 /// Ticks of a whole section: of instructions, as its undisturbed batches agree on them, and none if no
-/// two do; of time, their median. None where ticks measure nothing.
+/// two do; of time, their median without warm-up. None where ticks measure nothing.
 pub fn section_ticks(clock: Clock, batches: &[Batch], counted_total: Option<u64>) -> Option<u64> {
     let (undisturbed, blot) = undisturbed(batches, counted_total);
-    let ticks = undisturbed.iter().map(|(_, batch)| batch.tsc);
-    match (clock, blot) {
-        (Clock::Instructions, _) => {
-            let (ticks, alike) = shared(ticks)?;
+    match clock {
+        Clock::Instructions => {
+            let (ticks, alike) = shared(undisturbed.iter().map(|(_, batch)| batch.tsc))?;
             (alike > 1).then_some(ticks)
         }
-        (Clock::Hardware, Blot::None) => {
-            let mut sorted: Vec<u64> = ticks.collect();
+        Clock::Hardware => {
+            let Settled { batches, blot, .. } = settled(undisturbed, blot);
+            let mut sorted: Vec<u64> = batches.iter().map(|(_, batch)| batch.tsc).collect();
             sorted.sort_unstable();
-            sorted.get(sorted.len() / 2).copied()
+            let middle = sorted.get(sorted.len() / 2).copied();
+            middle.filter(|_| matches!(blot, Blot::None))
         }
-        (Clock::Hardware | Clock::EmulatorTime, _) => None,
+        Clock::EmulatorTime => None,
     }
 }
 
@@ -180,13 +219,7 @@ fn held_to_prediction(row: Record) -> Record {
     }
 }
 
-fn nanosecond_rows(
-    context: &Context,
-    cell: &Cell,
-    batches: &[(u32, &Batch)],
-    blot: &Blot,
-    rows: &mut Rows,
-) {
+fn nanosecond_rows(context: &Context, cell: &Cell, settled: &Settled<'_>, rows: &mut Rows) {
     let Some(khz) = context.target.tsc_khz else {
         let outcome = Outcome::skipped("KVM does not tell the guest's time stamp frequency");
         rows.records.push(context.row(cell, Metric::Ns, Source::Tsc, outcome));
@@ -195,21 +228,20 @@ fn nanosecond_rows(
     let per_switch = |batch: &Batch| {
         Value::count(batch.tsc).as_f64() * 1e6 / f64::from(khz) / f64::from(cell.workload.switches)
     };
-    medians(context, cell, Metric::Ns, Source::Tsc, batches, blot, &per_switch, rows);
+    medians(context, cell, Metric::Ns, Source::Tsc, settled, &per_switch, rows);
 }
 
-#[allow(clippy::too_many_arguments)]
 fn medians(
     context: &Context,
     cell: &Cell,
     metric: Metric,
     source: Source,
-    batches: &[(u32, &Batch)],
-    blot: &Blot,
+    settled: &Settled<'_>,
     per_switch: &dyn Fn(&Batch) -> f64,
     rows: &mut Rows,
 ) {
-    let values: Vec<(u32, f64)> = batches
+    let values: Vec<(u32, f64)> = settled
+        .batches
         .iter()
         .map(|(index, batch)| (*index, per_switch(batch)))
         .filter(|(_, value)| value.is_finite())
@@ -217,7 +249,16 @@ fn medians(
     let median = statistics::median(&values.iter().map(|(_, value)| *value).collect::<Vec<_>>());
     let value = median.and_then(|median| Value::real(median.value));
     let interval = median.and_then(|median| median.interval);
-    let row = context.row(cell, metric, source, blot.outcome(value));
+    let outcome = match (&settled.blot, median) {
+        (Blot::None, Some(median)) if !median.resolves() => {
+            Outcome::unresolved(value, median.unresolved())
+        }
+        (Blot::None, None) if settled.batches.is_empty() => {
+            Outcome::unresolved(None, "no batch was undisturbed")
+        }
+        (blot, _) => blot.outcome(value),
+    };
+    let row = context.row(cell, metric, source, outcome);
     for (index, value) in &values {
         if let Some(value) = Value::real(*value) {
             rows.samples.push(row.sample(0, *index, value));
@@ -230,4 +271,77 @@ fn medians(
         ci_high: interval.and_then(|(_, high)| Value::real(high)),
         ..row
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assess::tests::context;
+    use crate::plan::{Role, Session};
+    use crate::protocol::Target;
+
+    /// The rows of a cell on hardware whose sections of four switches took so many ticks.
+    fn on_hardware(ticks: &[u64]) -> Rows {
+        let target = Target { tsc_khz: Some(1_000_000), ..Target::default() };
+        let context = Context { clock: Clock::Hardware, target, ..context() };
+        let workload = "dr7,switches=4".parse().unwrap();
+        let cell = Cell { workload, session: Session::Kernel, role: Role::Cell };
+        let batches: Vec<Batch> =
+            ticks.iter().map(|&tsc| Batch { tsc, exits: Some(2), ..Batch::default() }).collect();
+        costed(&context, &cell, &batches, None, Some(2), 0)
+    }
+
+    fn of<'a>(rows: &'a Rows, metric: &Metric) -> &'a Record {
+        rows.records.iter().find(|row| row.key.metric == *metric).expect("a row of it")
+    }
+
+    #[test]
+    fn warm_up_is_left_out_of_the_cost_and_its_samples_and_told() {
+        let mut ticks = vec![9000, 5000];
+        ticks.extend([4000, 4004, 4008].repeat(6));
+        let rows = on_hardware(&ticks);
+        assert_eq!(of(&rows, &Metric::WarmUp).value, Some(2.into()));
+        let cost = of(&rows, &Metric::Ns);
+        assert_eq!((cost.status, cost.value, cost.samples), (Status::Ok, Some(1001.into()), 18));
+        let (low, high) = (cost.ci_low.unwrap().as_f64(), cost.ci_high.unwrap().as_f64());
+        assert!(low <= 1001.0 && 1001.0 <= high && high - low <= 2.0, "{low}..{high}");
+
+        // What stands in samples.csv gives the row again.
+        let of_cost = rows.samples.iter().filter(|sample| sample.key == cost.key);
+        let (numbers, values): (Vec<u32>, Vec<f64>) =
+            of_cost.map(|sample| (sample.batch, sample.value.as_f64())).unzip();
+        assert!(numbers.into_iter().eq(2..20), "batches keep their numbers");
+        let again = statistics::median(&values).unwrap();
+        assert_eq!(Value::real(again.value), cost.value);
+        assert_eq!(again.interval, Some((low, high)));
+    }
+
+    #[test]
+    fn a_cost_that_is_not_known_to_two_percent_is_unresolved_and_has_its_value() {
+        let noisy: Vec<u64> = [3000, 5000, 4000, 4600, 3400].repeat(3);
+        let few = vec![4000; statistics::FEWEST - 1];
+        let growing: Vec<u64> = (0..30).map(|index| 4000 + 100 * index).collect();
+        for (ticks, value, reason) in [
+            (vec![], None, "no batch was undisturbed"),
+            (noisy, Some(1000.into()), "wider than 2 %"),
+            (few, Some(1000.into()), "fewer than 6 undisturbed batches"),
+            (growing, Some(Value::real(1362.5).unwrap()), "did not settle"),
+        ] {
+            let rows = on_hardware(&ticks);
+            let cost = of(&rows, &Metric::Ns);
+            assert_eq!((cost.status, cost.value), (Status::Unresolved, value));
+            assert!(cost.reason.contains(reason), "{}", cost.reason);
+            assert!(rows.records.iter().all(|row| row.validate().is_ok()));
+        }
+    }
+
+    #[test]
+    fn a_section_on_hardware_has_no_ticks_of_its_warm_up_and_none_if_it_never_settles() {
+        let batches = |ticks: &[u64]| -> Vec<Batch> {
+            ticks.iter().map(|&tsc| Batch { tsc, exits: Some(2), ..Batch::default() }).collect()
+        };
+        let ticks = |values: &[u64]| section_ticks(Clock::Hardware, &batches(values), Some(2));
+        assert_eq!(ticks(&[900, 900, 500, 500, 500, 500, 500, 500, 500]), Some(500));
+        assert_eq!(ticks(&[900, 900, 900, 900, 900, 900, 500, 500, 500, 500, 500, 500]), None);
+    }
 }

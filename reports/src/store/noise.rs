@@ -1,0 +1,75 @@
+//! What disturbed a run on hardware, as far as it could be seen.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that was looked at: what was seen, or why it cannot be. What cannot be seen is not 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen<T> {
+    /// What was seen.
+    Value(T),
+    /// Why it cannot be seen here.
+    Unknown(String),
+}
+
+impl<T> Seen<T> {
+    /// What was seen.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl<T> From<Result<T, String>> for Seen<T> {
+    fn from(result: Result<T, String>) -> Self {
+        result.map_or_else(Self::Unknown, Self::Value)
+    }
+}
+
+/// The lowest and the highest of what was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The lowest.
+    pub low: u64,
+    /// The highest.
+    pub high: u64,
+}
+
+impl Span {
+    /// The same and one more.
+    #[must_use]
+    pub fn with(self, value: u64) -> Self {
+        Self { low: self.low.min(value), high: self.high.max(value) }
+    }
+}
+
+impl From<u64> for Span {
+    fn from(value: u64) -> Self {
+        Self { low: value, high: value }
+    }
+}
+
+/// How a run on hardware was measured, and what disturbed it meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noise {
+    /// The order of its cells comes from this number: `--seed` repeats it.
+    pub seed: u32,
+    /// The CPU its thread was bound to.
+    pub cpu: Seen<u32>,
+    /// How long all of it took, in milliseconds.
+    pub took_ms: u64,
+    /// Time that the hypervisor below gave to others instead of that CPU, or of all if there is no one
+    /// CPU, in milliseconds.
+    pub steal_ms: Seen<u64>,
+    /// How often another program got the CPU while the thread wanted to go on.
+    pub preemptions: Seen<u64>,
+    /// Batches in which that happened. They were thrown away, and others measured instead.
+    pub preempted_batches: u64,
+    /// Between which frequencies the CPU was seen, in kHz.
+    pub frequency_khz: Seen<Span>,
+    /// Hardware breakpoints of this host that are in use where the thread ran: with one enabled KVM
+    /// loads the host's debug registers after every exit.
+    pub host_breakpoints: Seen<u32>,
+}
