@@ -91,7 +91,7 @@ impl Vcpu {
         if self.settled == Some(now) {
             return Ok(());
         }
-        let system_registers = boot::system_registers(&self.fresh.system_registers);
+        let system_registers = boot::system_registers(&self.fresh.system_registers, self.index);
         self.fd.set_sregs(&system_registers).map_err(failed("KVM_SET_SREGS"))?;
         // As KVM tells them back: it may fill in bits of its own.
         self.settled = Some(self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?);
@@ -256,7 +256,7 @@ impl Vcpu {
         self.index
     }
 
-    /// The machine's memory.
+    /// The machine's memory, as this vCPU sees it.
     pub fn memory(&self) -> &GuestMemory {
         &self.memory
     }
