@@ -6,7 +6,9 @@ use bench_vmm::counters::{
     Cycles, ExitTrace, Statistic, Statistics, StatisticsSource, Unavailable,
 };
 use bench_vmm::exits::ExitClass;
-use bench_vmm::{GuestDebug, GuestImage, Host, Machine, MachineConfig, Marker, Watchdog};
+use bench_vmm::{
+    GuestDebug, GuestImage, Host, Machine, MachineConfig, Marker, Reached, Vcpu, Watchdog,
+};
 use guest_payloads::layout;
 
 use crate::environment;
@@ -35,7 +37,7 @@ const TRACED: [ExitClass; 8] = [
 ];
 /// Of a cell that was not tried: each attempt may take as long as the watchdog is patient.
 pub const NOT_SURVIVED: &str = "not tried: a guest that made this kind of exit once did not go on";
-const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
+pub(crate) const STATISTICS: [Statistic; 2] = [Statistic::Exits, Statistic::InsnEmulation];
 
 /// The virtual machine all cells run in, one after the other.
 pub(crate) struct Bench {
@@ -109,7 +111,7 @@ pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<()
             emit(Message::Measured(Measured { cell: index as u32, pass, batches, error }))?;
         }
     }
-    emit(Message::Done)
+    Ok(())
 }
 
 /// The counters of one pass. The costed pass has none: an open event, even a stopped one, adds
@@ -127,14 +129,14 @@ pub(crate) fn open_trace(host: &Host) -> Result<ExitTrace, Unavailable> {
 
 /// When a cell has enough batches.
 #[derive(Clone, Copy)]
-struct Goal {
-    effort: Effort,
+pub(crate) struct Goal {
+    pub(crate) effort: Effort,
     /// The statistics total of an undisturbed section, once it is known.
-    total: Option<u64>,
+    pub(crate) total: Option<u64>,
 }
 
 impl Goal {
-    fn reached(self, batches: &[Batch]) -> bool {
+    pub(crate) fn reached(self, batches: &[Batch]) -> bool {
         let done = batches.len() as u32;
         let undisturbed: Vec<&Batch> = match self.total {
             Some(total) => batches.iter().filter(|batch| batch.exits == Some(total)).collect(),
@@ -159,7 +161,7 @@ fn is_undisturbed(batch: &Batch) -> bool {
     batch.trace.as_ref().is_some_and(|trace| trace.asynchronous == 0)
 }
 
-fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
+pub(crate) fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
     batches.iter().find(|batch| is_undisturbed(batch))
 }
 
@@ -192,11 +194,7 @@ impl Bench {
     /// Puts a payload into the machine.
     pub(crate) fn load(&mut self, code: &[u8], session: Session) -> Result<(), Error> {
         self.machine.load(&GuestImage { code, entry: layout::CODE })?;
-        let debug = match session {
-            Session::Kernel => GuestDebug::Off,
-            Session::GuestDebug => GuestDebug::Enabled,
-        };
-        Ok(self.machine.vcpu().set_guest_debug(debug)?)
+        Ok(self.machine.vcpu().set_guest_debug(guest_debug(session))?)
     }
 
     /// One section without counting: caches, and KVM's own first-time work.
@@ -206,12 +204,7 @@ impl Bench {
     }
 
     fn to(&mut self, wanted: Marker, watchdog: &Watchdog) -> Result<(), Error> {
-        let reached = self.machine.vcpu().run_to_marker(watchdog)?;
-        if reached.marker == wanted {
-            Ok(())
-        } else {
-            Err(format!("the payload came to {:?}, not {wanted:?}", reached.marker).into())
-        }
+        to(self.machine.vcpu(), wanted, watchdog)
     }
 
     /// One section. Between the markers nothing is done but running the guest.
@@ -221,15 +214,56 @@ impl Bench {
         watchdog: &Watchdog,
     ) -> Result<Batch, Error> {
         self.to(Marker::Begin, watchdog)?;
-        self.machine.memory().write_u64(layout::PLAYED, 0);
-        let before = self.statistics.as_mut().map(Statistics::read).transpose()?;
+        Section { statistics: &mut self.statistics, counters }
+            .run(self.machine.vcpu(), |vcpu| to(vcpu, Marker::End, watchdog))
+    }
+}
+
+/// What is asked of KVM in a session.
+pub(crate) fn guest_debug(session: Session) -> GuestDebug {
+    match session {
+        Session::Kernel => GuestDebug::Off,
+        Session::GuestDebug => GuestDebug::Enabled,
+    }
+}
+
+fn to(vcpu: &mut Vcpu, wanted: Marker, watchdog: &Watchdog) -> Result<(), Error> {
+    came_to(wanted, vcpu.run_to_marker(watchdog)?)
+}
+
+/// Whether a payload came to the marker that it should.
+pub(crate) fn came_to(wanted: Marker, reached: Reached) -> Result<(), Error> {
+    if reached.marker == wanted {
+        Ok(())
+    } else {
+        Err(format!("the payload came to {:?}, not {wanted:?}", reached.marker).into())
+    }
+}
+
+/// What is counted of one section of one vCPU, on its thread.
+pub(crate) struct Section<'a> {
+    pub(crate) statistics: &'a mut Option<Statistics>,
+    pub(crate) counters: &'a mut Counters,
+}
+
+impl Section<'_> {
+    /// From BEGIN, where the vCPU is, to END, where `to_end` takes it.
+    #[inline]
+    pub(crate) fn run(
+        self,
+        vcpu: &mut Vcpu,
+        to_end: impl FnOnce(&mut Vcpu) -> Result<(), Error>,
+    ) -> Result<Batch, Error> {
+        let Self { statistics, counters } = self;
+        vcpu.memory().write_u64(layout::PLAYED, 0);
+        let before = statistics.as_mut().map(Statistics::read).transpose()?;
         if let Some(trace) = &mut counters.trace {
             trace.start()?;
         }
         if let Some(cycles) = &mut counters.cycles {
             cycles.start()?;
         }
-        let section = self.to(Marker::End, watchdog);
+        let section = to_end(vcpu);
         if let Some(cycles) = &mut counters.cycles {
             cycles.stop()?;
         }
@@ -237,13 +271,13 @@ impl Bench {
             trace.stop()?;
         }
         section?;
-        let after = self.statistics.as_mut().map(Statistics::read).transpose()?;
+        let after = statistics.as_mut().map(Statistics::read).transpose()?;
         let grown = after.zip(before).map(|(after, before)| after.since(&before));
         Ok(Batch {
             exits: grown.and_then(|grown| grown.get(Statistic::Exits)),
             emulated: grown.and_then(|grown| grown.get(Statistic::InsnEmulation)),
-            tsc: self.machine.memory().section_ticks(),
-            played: self.machine.memory().read_u64(layout::PLAYED),
+            tsc: vcpu.memory().section_ticks(),
+            played: vcpu.memory().read_u64(layout::PLAYED),
             trace: counters.trace.as_mut().map(read_trace).transpose()?,
             cycles: match &mut counters.cycles {
                 Some(cycles) => {

@@ -120,6 +120,10 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
             "--workload is for the suite policy: the suite trace plays what --trace has recorded",
         ),
         (
+            args.suite != Suite::Smp && args.vcpus.is_some(),
+            "--vcpus is for the suite smp: all others have one vCPU",
+        ),
+        (
             native && !args.cpu.is_empty(),
             "--cpu chooses the lab's emulated CPU and needs --kernel, for example --kernel debian:6.1",
         ),
