@@ -5,6 +5,7 @@
 use guest_payloads::handlers::Handlers;
 use guest_payloads::layout::{
     GDT, HANDLERS, IDT, MEMORY_SIZE, PAGE_DIRECTORY, PDPT, PML4, STACK_BOTTOM, STACK_TOP, TSS,
+    physical,
 };
 use kvm_bindings::{kvm_regs, kvm_segment, kvm_sregs};
 
@@ -55,13 +56,8 @@ const TSS_IO_MAP: u64 = 0x66;
 const DOUBLE_FAULT: usize = 8;
 const DOUBLE_FAULT_STACK_TOP: u64 = STACK_BOTTOM + 0x1000;
 
-/// Most vCPUs a machine can have: each gets an equal share of the stack area.
-pub const MAX_VCPUS: u8 = 4;
-const STACK_SIZE: u64 = 0x3000;
-const _: () = assert!(STACK_TOP - MAX_VCPUS as u64 * STACK_SIZE >= DOUBLE_FAULT_STACK_TOP);
-
-/// Writes the descriptor tables, page tables and exception handlers.
-pub fn write_tables(memory: &GuestMemory, handlers: &Handlers) {
+/// Writes the descriptor tables, page tables and exception handlers of a vCPU to its `memory`.
+pub fn write_tables(memory: &GuestMemory, handlers: &Handlers, vcpu: u8) {
     let descriptors =
         [0, code_or_data(descriptor::CODE, true), code_or_data(descriptor::DATA, false)];
     for (address, descriptor) in (GDT..).step_by(8).zip(descriptors) {
@@ -81,10 +77,10 @@ pub fn write_tables(memory: &GuestMemory, handlers: &Handlers) {
         memory.write_u64(IDT + 16 * vector as u64 + 8, high);
     }
 
-    memory.write_u64(PML4, PDPT | page::TABLE);
-    memory.write_u64(PDPT, PAGE_DIRECTORY | page::TABLE);
-    for index in 0..MEMORY_SIZE.div_ceil(page::LARGE_SIZE) {
-        let entry = (index * page::LARGE_SIZE) | page::TABLE | page::LARGE;
+    memory.write_u64(PML4, physical(vcpu, PDPT) | page::TABLE);
+    memory.write_u64(PDPT, physical(vcpu, PAGE_DIRECTORY) | page::TABLE);
+    for index in 0..MEMORY_SIZE / page::LARGE_SIZE {
+        let entry = physical(vcpu, index * page::LARGE_SIZE) | page::TABLE | page::LARGE;
         memory.write_u64(PAGE_DIRECTORY + 8 * index, entry);
     }
 }
@@ -120,7 +116,7 @@ fn gate(handler: u64, stack: u64) -> [u64; 2] {
 pub fn registers(entry: u64, vcpu: u8) -> kvm_regs {
     kvm_regs {
         rip: entry,
-        rsp: STACK_TOP - u64::from(vcpu) * STACK_SIZE,
+        rsp: STACK_TOP,
         rdi: u64::from(vcpu),
         rflags: RFLAGS,
         ..Default::default()
@@ -128,7 +124,7 @@ pub fn registers(entry: u64, vcpu: u8) -> kvm_regs {
 }
 
 /// The system registers, changed from what a fresh vCPU has to what a guest begins with.
-pub fn system_registers(fresh: &kvm_sregs) -> kvm_sregs {
+pub fn system_registers(fresh: &kvm_sregs, vcpu: u8) -> kvm_sregs {
     let mut sregs = *fresh;
     let data = segment(selector::DATA, descriptor::DATA);
     sregs.cs = kvm_segment { l: 1, db: 0, ..segment(selector::CODE, descriptor::CODE) };
@@ -150,7 +146,7 @@ pub fn system_registers(fresh: &kvm_sregs) -> kvm_sregs {
     sregs.idt.base = IDT;
     sregs.idt.limit = 256 * 16 - 1;
     sregs.cr0 = CR0;
-    sregs.cr3 = PML4;
+    sregs.cr3 = physical(vcpu, PML4);
     sregs.cr4 = CR4;
     sregs.efer = EFER;
     sregs
@@ -178,6 +174,37 @@ mod tests {
         assert_eq!(code_or_data(descriptor::CODE, true), 0x00af_9b00_0000_ffff);
         assert_eq!(code_or_data(descriptor::DATA, false), 0x00cf_9300_0000_ffff);
         assert_eq!(tss_descriptor(), [0x0000_8b00_3000_0067, 0]);
+    }
+
+    #[test]
+    fn each_vcpus_page_tables_lead_to_its_own_memory_and_to_the_shared_rest() {
+        use guest_payloads::layout::{CODE, LOG, MAX_VCPUS, OWN_SIZE, TSC_BEGIN, memory_size};
+        let memory = GuestMemory::new(MAX_VCPUS).expect("a few MiB");
+        let walk = |vcpu: u8, address: u64| {
+            // Entries hold guest-physical addresses: above its own memory a view is of those.
+            let entry = |table: u64, shift: u64| {
+                let at = (table & !0xfff) + 8 * (address >> shift & 0x1ff);
+                memory.read_physical_u64(at)
+            };
+            let directory = entry(entry(entry(physical(vcpu, PML4), 39), 30), 21);
+            assert_ne!(directory & page::LARGE, 0);
+            (directory & !(page::LARGE_SIZE - 1)) + address % page::LARGE_SIZE
+        };
+        for vcpu in 0..MAX_VCPUS {
+            let own = memory.seen_by(vcpu);
+            write_tables(&own, guest_payloads::handlers::assembled(), vcpu);
+        }
+        let mut seen = Vec::new();
+        for vcpu in 0..MAX_VCPUS {
+            assert_eq!(walk(vcpu, OWN_SIZE), OWN_SIZE);
+            assert_eq!(walk(vcpu, MEMORY_SIZE - 8), MEMORY_SIZE - 8);
+            for address in [GDT, LOG, TSC_BEGIN, STACK_TOP - 8, CODE] {
+                let at = walk(vcpu, address);
+                assert_eq!(at, physical(vcpu, address));
+                assert!(at < memory_size(MAX_VCPUS) && !seen.contains(&at), "{at:#x}");
+                seen.push(at);
+            }
+        }
     }
 
     #[test]

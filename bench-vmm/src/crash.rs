@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     fn crash(cause: CrashCause, efer: u64) -> Crash {
-        let memory = GuestMemory::new().expect("a few MiB");
+        let memory = GuestMemory::new(1).expect("a few MiB");
         memory.write(0x10_0000, &[0x0f, 0x23, 0xf8]);
         Crash {
             cause,

@@ -1,7 +1,7 @@
 //! One virtual machine: memory, processors, and the payload in it.
 
 use guest_payloads::handlers;
-use guest_payloads::layout::{CODE, CODE_SIZE, MEMORY_SIZE, port};
+use guest_payloads::layout::{CODE, CODE_SIZE, MAX_VCPUS, MEMORY_SIZE, port};
 use kvm_ioctls::{IoEventAddress, NoDatamatch, VmFd};
 use nix::errno::Errno;
 use nix::unistd::gettid;
@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::boot::{self, MAX_VCPUS};
+use crate::boot;
 use crate::crash::GuestError;
 use crate::host::{Host, HostError, KvmModule};
 use crate::lapic;
@@ -111,7 +111,7 @@ impl Machine {
         if host.module() == KvmModule::Intel {
             vm.set_tss_address(INTEL_TSS_ADDRESS).map_err(failed("KVM_SET_TSS_ADDR"))?;
         }
-        let memory = GuestMemory::new().map_err(MachineError::Memory)?;
+        let memory = GuestMemory::new(config.vcpus).map_err(MachineError::Memory)?;
         sys::add_memory(&vm, &memory).map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
         // KVM holds on to the eventfd's context; nobody reads it, and a full counter stops no write.
         let taken = EventFd::new(EFD_NONBLOCK).map_err(MachineError::EventFd)?;
@@ -132,7 +132,7 @@ impl Machine {
             if config.irqchip == Irqchip::Kernel {
                 lapic::begin_deadline_mode(&fd).map_err(|(ioctl, error)| failed(ioctl)(error))?;
             }
-            vcpus.push(Vcpu::new(fd, index, memory.clone(), identity)?);
+            vcpus.push(Vcpu::new(fd, index, memory.seen_by(index), identity)?);
         }
         let mut machine = Self { vcpus, _vm: vm, memory };
         machine.load(image)?;
@@ -145,10 +145,11 @@ impl Machine {
         if image.code.len() as u64 > CODE_SIZE {
             return Err(MachineError::ImageTooLarge { size: image.code.len() });
         }
-        boot::write_tables(&self.memory, handlers::assembled());
-        self.memory.write(CODE, image.code);
-        self.memory.clear_log();
         for vcpu in &mut self.vcpus {
+            let memory = vcpu.memory();
+            boot::write_tables(memory, handlers::assembled(), vcpu.index());
+            memory.write(CODE, image.code);
+            memory.clear_log();
             vcpu.reset(image.entry)?;
         }
         Ok(())
@@ -164,7 +165,7 @@ impl Machine {
         &mut self.vcpus
     }
 
-    /// The guest's memory.
+    /// The guest's memory, as the first vCPU sees it.
     pub fn memory(&self) -> &GuestMemory {
         &self.memory
     }

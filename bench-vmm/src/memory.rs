@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guest_payloads::layout::{
-    FRESH, FRESH_PAGES, FRESH_STRIDE, LOG, MEMORY_SIZE, TSC_BEGIN, TSC_END,
+    self, FRESH, FRESH_PAGES, FRESH_STRIDE, LOG, MEMORY_SIZE, OWN_SIZE, TSC_BEGIN, TSC_END,
 };
 use guest_payloads::log::{CAPACITY, ENTRY_SIZE, Entry, entry_address};
 use nix::errno::Errno;
@@ -11,45 +11,56 @@ use vm_memory::{Bytes, MmapRegion, VolatileMemory};
 
 use crate::sys;
 
-/// The guest's memory: [`MEMORY_SIZE`] bytes from guest-physical 0. Clones share it.
+/// The guest's memory as one of its vCPUs sees it: [`MEMORY_SIZE`] bytes from 0. Clones share it, and
+/// so do all vCPUs, except for what each has for itself ([`layout::physical`]).
 ///
 /// It may be read while the guest runs: single `u64` values are read whole.
 #[derive(Clone, Debug)]
 pub struct GuestMemory {
     region: Arc<MmapRegion>,
+    vcpu: u8,
 }
 
 impl GuestMemory {
-    /// Maps zeroed memory in pages of 4 KiB, so that a first touch of each page is an exit of its
+    /// Maps zeroed memory for so many vCPUs in pages of 4 KiB, so that a first touch of each page is an exit of its
     /// own, on every host alike.
-    pub(crate) fn new() -> Result<Self, Errno> {
-        let size = usize::try_from(MEMORY_SIZE).expect("a few MiB");
+    pub(crate) fn new(vcpus: u8) -> Result<Self, Errno> {
+        let size = usize::try_from(layout::memory_size(vcpus)).expect("a few MiB");
         let region = MmapRegion::new(size).map_err(|_| Errno::last())?;
         sys::forbid_huge_pages(&region)?;
-        Ok(Self { region: Arc::new(region) })
+        Ok(Self { region: Arc::new(region), vcpu: 0 })
+    }
+
+    /// The same memory, as another vCPU sees it.
+    pub(crate) fn seen_by(&self, vcpu: u8) -> Self {
+        Self { vcpu, ..self.clone() }
     }
 
     pub(crate) fn region(&self) -> &MmapRegion {
         &self.region
     }
 
-    /// Copies `bytes` to guest-physical `address`.
+    /// Copies `bytes` to `address`.
     ///
     /// # Panics
     /// Where the range leaves the guest's memory.
     pub fn write(&self, address: u64, bytes: &[u8]) {
-        self.slice(address, bytes.len()).copy_from(bytes);
+        let (own, shared) = bytes.split_at(own_bytes(address, bytes.len()));
+        self.slice(address, own.len()).copy_from(own);
+        self.slice(address + own.len() as u64, shared.len()).copy_from(shared);
     }
 
-    /// Copies from guest-physical `address` until `bytes` is full.
+    /// Copies from `address` until `bytes` is full.
     ///
     /// # Panics
     /// Where the range leaves the guest's memory.
     pub fn read(&self, address: u64, bytes: &mut [u8]) {
-        self.slice(address, bytes.len()).copy_to(bytes);
+        let (own, shared) = bytes.split_at_mut(own_bytes(address, bytes.len()));
+        self.slice(address, own.len()).copy_to(own);
+        self.slice(address + own.len() as u64, shared.len()).copy_to(shared);
     }
 
-    /// The `u64` at guest-physical `address`.
+    /// The `u64` at `address`.
     ///
     /// # Panics
     /// Where the value leaves the guest's memory.
@@ -57,7 +68,7 @@ impl GuestMemory {
         self.slice(address, 8).read_obj(0).expect("a slice of eight bytes")
     }
 
-    /// Stores a `u64` at guest-physical `address`.
+    /// Stores a `u64` at `address`.
     ///
     /// # Panics
     /// Where the value leaves the guest's memory.
@@ -118,10 +129,25 @@ impl GuestMemory {
     }
 
     fn slice(&self, address: u64, length: usize) -> vm_memory::VolatileSlice<'_> {
-        usize::try_from(address)
+        usize::try_from(layout::physical(self.vcpu, address))
             .ok()
             .and_then(|offset| self.region.get_slice(offset, length).ok())
             .unwrap_or_else(|| panic!("{length} bytes at {address:#x} leave the guest's memory"))
+    }
+}
+
+/// How many of so many bytes from `address` on lie in memory that a vCPU has for itself.
+fn own_bytes(address: u64, length: usize) -> usize {
+    let own = OWN_SIZE.saturating_sub(address);
+    usize::try_from(own).map_or(length, |own| own.min(length))
+}
+
+#[cfg(test)]
+impl GuestMemory {
+    /// The `u64` at a guest-physical address.
+    pub(crate) fn read_physical_u64(&self, address: u64) -> u64 {
+        let offset = usize::try_from(address).expect("an address in memory");
+        self.region.get_slice(offset, 8).and_then(|slice| slice.read_obj(0)).expect("in memory")
     }
 }
 
@@ -130,8 +156,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn vcpus_have_the_lowest_memory_for_themselves_and_share_the_rest() {
+        let first = GuestMemory::new(3).expect("a few MiB");
+        let [second, third] = [1, 2].map(|vcpu| first.seen_by(vcpu));
+        let across = OWN_SIZE - 2;
+        for (view, byte) in [(&first, 1), (&second, 2), (&third, 3)] {
+            view.write(across, &[byte; 4]);
+        }
+        for (view, own) in [(&first, 1), (&second, 2), (&third, 3)] {
+            let mut bytes = [0; 4];
+            view.read(across, &mut bytes);
+            assert_eq!(bytes, [own, own, 3, 3]);
+        }
+    }
+
+    #[test]
     fn the_ring_keeps_the_newest_entries() {
-        let memory = GuestMemory::new().expect("a few MiB");
+        let memory = GuestMemory::new(1).expect("a few MiB");
         for index in 0..CAPACITY + 3 {
             memory.write_u64(entry_address(index) + guest_payloads::log::field::RIP, index);
             memory.write_u64(LOG, index + 1);
@@ -145,7 +186,7 @@ mod tests {
 
     #[test]
     fn refreshed_pages_are_empty_and_their_neighbours_are_not() {
-        let memory = GuestMemory::new().expect("a few MiB");
+        let memory = GuestMemory::new(1).expect("a few MiB");
         let first_words = || [FRESH - 8, FRESH, FRESH + FRESH_STRIDE].map(|at| memory.read_u64(at));
         for at in [FRESH - 8, FRESH, FRESH + FRESH_STRIDE] {
             memory.write_u64(at, 7);
@@ -156,7 +197,7 @@ mod tests {
 
     #[test]
     fn code_is_shown_up_to_the_end_of_memory() {
-        let memory = GuestMemory::new().expect("a few MiB");
+        let memory = GuestMemory::new(1).expect("a few MiB");
         let mut bytes = [0; 15];
         assert_eq!(memory.read_available(MEMORY_SIZE - 4, &mut bytes), 4);
         assert_eq!(memory.read_available(MEMORY_SIZE, &mut bytes), 0);

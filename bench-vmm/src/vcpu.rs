@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 
+use guest_payloads::handlers;
 use guest_payloads::layout::port;
+use guest_payloads::log::Entry;
 use kvm_bindings::{kvm_guest_debug, kvm_regs, kvm_sregs, kvm_vcpu_events};
 use kvm_ioctls::VcpuFd;
 use nix::errno::Errno;
@@ -91,7 +93,7 @@ impl Vcpu {
         if self.settled == Some(now) {
             return Ok(());
         }
-        let system_registers = boot::system_registers(&self.fresh.system_registers);
+        let system_registers = boot::system_registers(&self.fresh.system_registers, self.index);
         self.fd.set_sregs(&system_registers).map_err(failed("KVM_SET_SREGS"))?;
         // As KVM tells them back: it may fill in bits of its own.
         self.settled = Some(self.fd.get_sregs().map_err(failed("KVM_GET_SREGS"))?);
@@ -129,13 +131,27 @@ impl Vcpu {
     /// exceptions, triple faults, failed entries, any exit that is not a marker.
     #[inline]
     pub fn run_to_marker(&mut self, watchdog: &Watchdog) -> Result<Reached, GuestError> {
+        self.run_to_marker_by(watchdog, || ())
+    }
+
+    /// The same, with something done at each interposed exit, before the guest goes on.
+    #[inline]
+    pub fn run_to_marker_by(
+        &mut self,
+        watchdog: &Watchdog,
+        mut at_interposed: impl FnMut(),
+    ) -> Result<Reached, GuestError> {
         let mut interposed = 0;
         loop {
             let stop = self.run(watchdog)?;
             match stop {
-                Stop::Hlt => interposed += 1,
+                Stop::Hlt => {
+                    interposed += 1;
+                    at_interposed();
+                }
                 Stop::PortOut { port: at, .. } if at == u16::from(port::INTERPOSED) => {
                     interposed += 1;
+                    at_interposed();
                 }
                 Stop::PortOut { port: at, .. } => match marker(at) {
                     Some(marker) => return Ok(Reached { marker, interposed }),
@@ -143,6 +159,20 @@ impl Vcpu {
                 },
                 stop => return Err(self.unexpected(stop)),
             }
+        }
+    }
+
+    /// Has the guest write the first watched bytes, and reads what its handlers logged of that: one
+    /// #DB if its breakpoint is in force. Do so after [`Vcpu::reset`] or a marker was passed only; what
+    /// the guest was about to do is forgotten.
+    pub fn touch_watched(&mut self, watchdog: &Watchdog) -> Result<Vec<Entry>, GuestError> {
+        self.complete_pending();
+        let registers = kvm_regs { rip: handlers::assembled().touch, ..self.registers()? };
+        self.set_registers(&registers)?;
+        self.memory.clear_log();
+        match self.run_to_marker(watchdog)?.marker {
+            Marker::Done => Ok(self.memory.log()),
+            marker => Err(self.unexpected(Stop::PortOut { port: marker.port(), value: 0 })),
         }
     }
 
@@ -256,7 +286,7 @@ impl Vcpu {
         self.index
     }
 
-    /// The machine's memory.
+    /// The machine's memory, as this vCPU sees it.
     pub fn memory(&self) -> &GuestMemory {
         &self.memory
     }
@@ -269,6 +299,17 @@ impl Vcpu {
 impl AsRawFd for Vcpu {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+impl Marker {
+    /// By which port the payload tells it.
+    fn port(self) -> u16 {
+        u16::from(match self {
+            Self::Begin => port::BEGIN,
+            Self::End => port::END,
+            Self::Done => port::DONE,
+        })
     }
 }
 

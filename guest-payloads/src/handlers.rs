@@ -2,14 +2,15 @@
 //!
 //! #DB and #BP are logged and returned from: a guest with breakpoints goes on. Every other exception
 //! is logged and reported by an OUT to [`port::FATAL_EXCEPTION`]. A payload that measures the delivery
-//! of #DBs sets [`QUIET`]: they are counted then, and no debug register is touched.
+//! of #DBs sets [`QUIET`]: they are counted then, and no debug register is touched. Beside the handlers
+//! lies what a vCPU executes to show whether its first breakpoint is in force.
 
 use std::sync::LazyLock;
 
 use iced_x86::code_asm::{CodeAssembler, dr6, dr7, qword_ptr, r8, rax, rbx};
 use iced_x86::{BlockEncoderOptions, IcedError};
 
-use crate::layout::{HANDLERS, LOG, PLAYED, QUIET, port};
+use crate::layout::{HANDLERS, LOG, PLAYED, QUIET, WATCHED, port};
 use crate::log::{CAPACITY, ENTRY_SIZE, HEADER_SIZE, field};
 use crate::register::Dr6;
 
@@ -78,6 +79,9 @@ pub struct Handlers {
     pub code: Vec<u8>,
     /// The handler's address by vector, for the IDT.
     pub entry: [u64; VECTORS],
+    /// Address of code that writes the first watched bytes, and then OUT to [`port::DONE`]. It is no
+    /// part of any section.
+    pub touch: u64,
 }
 
 /// The handlers, assembled at the first call: the code does not depend on any input.
@@ -107,6 +111,9 @@ fn assemble() -> Result<Handlers, IcedError> {
     asm.set_label(&mut common)?;
     write_entry(&mut asm)?;
     return_or_give_up(&mut asm)?;
+    let mut touch = asm.create_label();
+    asm.set_label(&mut touch)?;
+    write_watched(&mut asm)?;
 
     let assembled =
         asm.assemble_options(HANDLERS, BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS)?;
@@ -114,7 +121,8 @@ fn assemble() -> Result<Handlers, IcedError> {
     for (address, stub) in entry.iter_mut().zip(&stubs) {
         *address = assembled.label_ip(stub)?;
     }
-    Ok(Handlers { code: assembled.inner.code_buffer, entry })
+    let touch = assembled.label_ip(&touch)?;
+    Ok(Handlers { code: assembled.inner.code_buffer, entry, touch })
 }
 
 /// A data breakpoint is a trap: RIP is past the instruction, nothing is to be resumed.
@@ -190,6 +198,12 @@ fn return_or_give_up(asm: &mut CodeAssembler) -> Result<(), IcedError> {
     asm.iretq()
 }
 
+fn write_watched(asm: &mut CodeAssembler) -> Result<(), IcedError> {
+    use iced_x86::code_asm::al;
+    asm.mov(qword_ptr(WATCHED), rax)?;
+    asm.out(u32::from(port::DONE), al)
+}
+
 #[cfg(test)]
 mod tests {
     use iced_x86::Mnemonic;
@@ -205,6 +219,9 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), VECTORS);
         assert!(handlers.entry.iter().all(|entry| (HANDLERS..end).contains(entry)));
+        assert!(
+            (HANDLERS..end).contains(&handlers.touch) && !handlers.entry.contains(&handlers.touch)
+        );
     }
 
     #[test]

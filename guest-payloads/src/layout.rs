@@ -1,6 +1,6 @@
 //! Where everything lies in the guest. Guest-physical equals guest-virtual: the guest runs in
-//! identity-mapped long mode. Of a guest with several vCPUs all run the same code on memory of their
-//! own: from the log to the stack, each but the first sees pages of its own at the same addresses.
+//! identity-mapped long mode. Of several vCPUs each but the first has the lowest 2 MiB for itself: it
+//! sees there, at the same addresses, memory that lies above the first one's.
 //!
 //! ```text
 //!  0x0000_0000  the null page, mapped, never used
@@ -14,14 +14,13 @@
 //!  0x0002_1000  save area                 what the read halves of a switch store
 //!  0x0002_2000  watched bytes             what armed breakpoints point at; one kind of exit writes them
 //!  0x0003_0000  stack                     grows down from 0x0004_0000
-//!  0x0004_0000  the same from the log on, of the second vCPU; then of the third and fourth
-//!  0x000d_0000  page tables of these three
 //!  0x0010_0000  code
+//!  0x0020_0000  more code                 the same for all vCPUs
 //!  0x0040_0000  fresh pages               untouched before each section that wants them so
-//!  0x0140_0000  end of memory
+//!  0x0140_0000  end of memory             with several vCPUs: the lowest 2 MiB of the second, ...
 //! ```
 
-/// Bytes of guest memory.
+/// Bytes of memory that a vCPU sees.
 pub const MEMORY_SIZE: u64 = 0x140_0000;
 /// Bytes in a page, as the section's pre-touching counts them.
 pub const PAGE_SIZE: u64 = 0x1000;
@@ -64,27 +63,28 @@ pub const STACK_BOTTOM: u64 = 0x3_0000;
 pub const STACK_TOP: u64 = 0x4_0000;
 /// Most vCPUs that a guest has.
 pub const MAX_VCPUS: u8 = 4;
-/// Bytes that each vCPU has for itself, from [`LOG`] to [`STACK_TOP`].
-pub const OWN_SIZE: u64 = STACK_TOP - LOG;
-/// Page tables of all vCPUs but the first, [`VCPU_TABLES_SIZE`] bytes each: PML4, PDPT, page
-/// directory, and the page table of the lowest 2 MiB.
-pub const VCPU_TABLES: u64 = LOG + MAX_VCPUS as u64 * OWN_SIZE;
-/// Bytes of one vCPU's page tables.
-pub const VCPU_TABLES_SIZE: u64 = 4 * PAGE_SIZE;
-const _: () = assert!(VCPU_TABLES + (MAX_VCPUS as u64 - 1) * VCPU_TABLES_SIZE <= CODE);
+/// Bytes that each vCPU has for itself, from 0 on: one large page, so that a walk through the page
+/// tables, which KVM's emulator makes at every instruction, takes as many steps for each of them.
+pub const OWN_SIZE: u64 = 0x20_0000;
+const _: () = assert!(STACK_TOP <= OWN_SIZE && CODE < OWN_SIZE);
+
+/// Bytes of memory of a guest with so many vCPUs.
+pub const fn memory_size(vcpus: u8) -> u64 {
+    MEMORY_SIZE + (vcpus as u64 - 1) * OWN_SIZE
+}
 
 /// The guest-physical address of what vCPU number `vcpu` sees at `address`.
 ///
 /// ```
-/// use guest_payloads::layout::{CODE, OWN_SIZE, TSC_BEGIN, physical};
+/// use guest_payloads::layout::{MEMORY_SIZE, OWN_SIZE, TSC_BEGIN, physical};
 /// assert_eq!(physical(0, TSC_BEGIN), TSC_BEGIN);
-/// assert_eq!(physical(2, TSC_BEGIN), TSC_BEGIN + 2 * OWN_SIZE);
-/// assert_eq!(physical(2, CODE), CODE);
+/// assert_eq!(physical(2, TSC_BEGIN), MEMORY_SIZE + OWN_SIZE + TSC_BEGIN);
+/// assert_eq!(physical(2, OWN_SIZE), OWN_SIZE);
 /// ```
 pub const fn physical(vcpu: u8, address: u64) -> u64 {
-    match address {
-        LOG..STACK_TOP => address + vcpu as u64 * OWN_SIZE,
-        _ => address,
+    match (vcpu, address) {
+        (1.., 0..OWN_SIZE) => memory_size(vcpu) + address,
+        (0, _) | (_, OWN_SIZE..) => address,
     }
 }
 

@@ -176,6 +176,11 @@ impl Dr6 {
     /// Debug register access detected (DR7.GD).
     pub const BD: u64 = 1 << 13;
 
+    /// The bit that a breakpoint in this slot sets.
+    pub const fn hit(slot: Slot) -> u64 {
+        1 << slot.index()
+    }
+
     /// The register's content.
     pub const fn bits(self) -> u64 {
         self.0

@@ -26,4 +26,6 @@ pub use record::{
     Subject, Target, Unit, Value, Vendor,
 };
 pub use store::{Emulator, Environment, MatrixDir, Noise, RunDir, RunInfo, Seen, Span, StoreError};
-pub use table::{Style, cost_table, policy_table, slowdown_table, summary_table, trace_table};
+pub use table::{
+    Style, cost_table, policy_table, slowdown_table, smp_table, summary_table, trace_table,
+};

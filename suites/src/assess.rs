@@ -13,8 +13,10 @@ use crate::cost::{self, Costed};
 use crate::judge::{self, Evidence, Verdict};
 use crate::plan::{Cell, Role};
 use crate::protocol::{Batch, Measured, Pass};
-use crate::rows::{self, Context, Passed, Prediction, Rows};
+use crate::rows::{self, Context, Meant, Passed, Prediction, Rows};
 use crate::slowdown;
+use crate::smp::assess::Judging;
+use crate::smp::{Crew, CrewMeasured, Crews};
 use crate::trace::{Load, play};
 
 /// The state of one target's run.
@@ -28,6 +30,8 @@ pub struct Assessment {
     /// What is played after the cells. Its rows come at the end: they are sums.
     load: Option<Arc<Load>>,
     played: Vec<Passes>,
+    /// What several vCPUs run after the cells. Their rows come with each pass.
+    crews: Crews,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +45,8 @@ impl Assessment {
     /// For a plan whose deciding cells stand before the cells they decide about.
     pub fn new(context: Context, cells: Vec<Cell>, vendor: CpuVendor) -> Self {
         let measured = cells.iter().map(|_| Passes::default()).collect();
-        let (load, played) = (None, vec![]);
-        Self { context, cells, measured, verdict: None, rearm: vec![], vendor, load, played }
+        let (load, played, crews) = (None, vec![], Crews::default());
+        Self { context, cells, measured, verdict: None, rearm: vec![], vendor, load, played, crews }
     }
 
     /// The same for a plan that goes on with a record's pieces after its cells.
@@ -50,6 +54,32 @@ impl Assessment {
     pub fn with_load(self, load: Option<Arc<Load>>) -> Self {
         let pieces = load.as_ref().map_or(0, |load| load.pieces.len());
         Self { load, played: (0..pieces).map(|_| Passes::default()).collect(), ..self }
+    }
+
+    /// The same for a plan that goes on with crews after its cells.
+    #[must_use]
+    pub fn with_crews(self, crews: Vec<Crew>) -> Self {
+        Self { crews: Crews::new(crews), ..self }
+    }
+
+    /// Takes a finished pass over a crew; its rows.
+    pub fn push_crew(&mut self, measured: CrewMeasured) -> Rows {
+        let judging = |crew: &Crew| self.judging(&crew.cell);
+        let Some(judging) = self.crews.get(measured.crew).map(judging) else {
+            return Rows::default();
+        };
+        self.crews.push(&self.context, &judging, measured)
+    }
+
+    /// By what a cell is judged.
+    fn judging(&self, cell: &Cell) -> Judging {
+        Judging {
+            verdict: self.verdict.clone().unwrap_or_else(|| {
+                Verdict::Unresolved("what decides the verdict was not measured".to_owned())
+            }),
+            rearm: self.rearm_after(cell),
+            instructions: self.instructions(cell).unwrap_or_default(),
+        }
     }
 
     /// The verdict, once there is one.
@@ -121,6 +151,9 @@ impl Assessment {
             rows.extend(slowdown::rows(&self.context, verdict, &self.costed()));
         }
         rows.extend(self.played(reason));
+        for measured in self.crews.missing(reason) {
+            rows.extend(self.push_crew(measured));
+        }
         rows
     }
 
@@ -226,7 +259,8 @@ impl Assessment {
         match (pass, measured) {
             (_, None) => Rows::default(),
             (Pass::Counted, Some(Ok(batches))) => {
-                rows::counted(&self.context, cell, batches, verdict, self.rearm_after(cell))
+                let rearm = self.rearm_after(cell);
+                rows::counted(&self.context, cell, batches, verdict, rearm, Meant::Undisturbed)
             }
             (Pass::Counted, Some(Err(reason))) => {
                 self.context.unmeasured(cell, Metric::DrExits, Source::Tracepoint, reason)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drbench_lab::emulator::MachineKind;
 use guest_payloads::Workload;
+use guest_payloads::layout::MAX_VCPUS;
 
 use crate::expect::Expectation;
 use crate::matrix::Shard;
@@ -81,7 +82,7 @@ pub enum Listing {
 }
 
 /// What a resumed run has from its own command line.
-const MEASURING: [&str; 25] = [
+const MEASURING: [&str; 26] = [
     "kernel",
     "cpu",
     "machine",
@@ -92,6 +93,7 @@ const MEASURING: [&str; 25] = [
     "debugged_as",
     "exits_per_second",
     "trace_switches",
+    "vcpus",
     "repeat",
     "seed",
     "no_pin",
@@ -136,6 +138,9 @@ pub struct RunArgs {
     /// What the suite trace plays
     #[command(flatten)]
     pub trace: TraceArgs,
+    /// Suite smp: 1 to N vCPUs [default: 4, the most]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_VCPUS)))]
+    pub vcpus: Option<u8>,
     /// Measure every cell so many times, each with a boot of its own: all must agree in every digit.
     /// The first that does not is named, and the status is 1
     #[arg(long, value_name = "N", default_value = "1")]
@@ -218,6 +223,8 @@ pub enum Suite {
     Slowdown,
     /// What a recorded load loses: the context switches of --trace FILE, played one by one
     Trace,
+    /// 1 to N vCPUs pinned, unpinned, on one CPU, and moved between CPUs with breakpoints armed
+    Smp,
     /// Whether drbench's own VMM holds on this kernel: watchdog, crash reports, exception log
     Selfcheck,
 }
@@ -230,6 +237,7 @@ impl Suite {
             Self::Cost => "cost",
             Self::Slowdown => "slowdown",
             Self::Trace => "trace",
+            Self::Smp => "smp",
             Self::Selfcheck => "selfcheck",
         }
     }

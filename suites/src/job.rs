@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bench_vmm::Host;
 use drbench_lab::cache::Digest;
 use drbench_lab::emulator::{Clock as LabClock, Emulator, Machine, MachineKind};
-use guest_payloads::{CpuVendor, Payload};
+use guest_payloads::layout::MAX_VCPUS;
+use guest_payloads::{CpuVendor, Payload, Workload};
 
 use crate::cli::{RunArgs, Suite};
 use crate::plan::{self, Cell};
@@ -14,6 +15,7 @@ use crate::protocol::{AgainstNoise, Effort, Job, JobCell, Plan};
 use crate::recorder::About;
 use crate::rows::Clock;
 use crate::slowdown::Assumed;
+use crate::smp::{self, Crew, JobCrew};
 use crate::status::Failure;
 use crate::trace::{Load, Piece, play};
 use crate::{assess, environment, lab, noise};
@@ -24,6 +26,8 @@ pub struct Measuring {
     pub cells: Vec<Cell>,
     /// What is played after the cells, in the suite that plays a record.
     pub load: Option<Arc<Load>>,
+    /// What several vCPUs run after the cells, in the suite that has them.
+    pub crews: Vec<Crew>,
     /// What the target is sent.
     pub job: Job,
     /// What its time stamps count.
@@ -58,23 +62,31 @@ impl Measuring {
             seed: args.seed.unwrap_or_else(noise::new_seed),
             pin: !args.no_pin,
         });
-        let (cells, job) = job(args, load.as_deref(), cpu, effort, against_noise)?;
-        Ok(Self { cells, load, job, clock, cpu })
+        let crews = match args.suite {
+            Suite::Smp => smp::crews(&args.workload, args.vcpus.unwrap_or(MAX_VCPUS)),
+            Suite::Policy | Suite::Cost | Suite::Slowdown | Suite::Trace | Suite::Selfcheck => {
+                vec![]
+            }
+        };
+        let (cells, job) = job(args, load.as_deref(), &crews, cpu, effort, against_noise)?;
+        Ok(Self { cells, load, crews, job, clock, cpu })
     }
 
     /// How many messages with results the job will bring.
     pub fn steps(&self) -> usize {
-        match &self.job {
-            Job::Measure(plan) => {
-                plan.cells.len() + plan.cells.iter().filter(|cell| cell.costed).count()
+        match self.job.plan() {
+            Some(plan) => {
+                let costed = plan.cells.iter().filter(|cell| cell.costed).count();
+                let crews = self.crews.len() + self.crews.iter().filter(|c| c.is_costed()).count();
+                plan.cells.len() + costed + crews
             }
-            Job::Selfcheck => bench_vmm::selfcheck::CHECKS.len(),
+            None => bench_vmm::selfcheck::CHECKS.len(),
         }
     }
 
     /// Each payload's checksum, by its workload.
     pub fn hashes(&self) -> BTreeMap<String, String> {
-        let Job::Measure(plan) = &self.job else { return BTreeMap::new() };
+        let Some(plan) = self.job.plan() else { return BTreeMap::new() };
         let one = |(cell, job): (&Cell, &JobCell)| {
             (format!("payload:{}", cell.workload), Digest::of(&job.code).to_string())
         };
@@ -83,6 +95,10 @@ impl Measuring {
         if !played.is_empty() {
             let code: Vec<u8> = played.iter().flat_map(|job| job.code.iter().copied()).collect();
             hashes.insert("payload:trace".to_owned(), Digest::of(&code).to_string());
+        }
+        if let Job::Together { crews, .. } = &self.job {
+            let together = self.crews.iter().zip(crews);
+            hashes.extend(together.map(|(crew, job)| one((&crew.cell, &job.cell))));
         }
         hashes
     }
@@ -118,6 +134,7 @@ fn host_vendor() -> CpuVendor {
 fn job(
     args: &RunArgs,
     load: Option<&Load>,
+    crews: &[Crew],
     vendor: CpuVendor,
     effort: Effort,
     against_noise: Option<AgainstNoise>,
@@ -129,6 +146,7 @@ fn job(
         Suite::Cost => plan::cost(),
         Suite::Slowdown => plan::slowdown(),
         Suite::Trace => plan::deciding(play::EXIT),
+        Suite::Smp => plan::deciding_for(&smp::workloads(&args.workload)),
         _ if !args.workload.is_empty() => plan::only(&args.workload),
         Suite::Policy | Suite::Selfcheck => plan::policy(&[]),
     };
@@ -169,5 +187,21 @@ fn job(
         against_noise,
         unprivileged: args.unprivileged,
     };
-    Ok((cells, Job::Measure(plan)))
+    if args.suite != Suite::Smp {
+        return Ok((cells, Job::Measure(plan)));
+    }
+    let crews = crews
+        .iter()
+        .map(|crew| Ok(together(crew, one(&crew.cell)?, effort)))
+        .collect::<Result<_, Failure>>()?;
+    Ok((cells, Job::Together { deciding: plan, crews }))
+}
+
+/// A crew as a target gets it. All of its vCPUs may have to wait for each other.
+fn together(crew: &Crew, cell: JobCell, effort: Effort) -> JobCrew {
+    let Crew { vcpus, placement, cell: Cell { workload, .. } } = *crew;
+    let switches = workload.switches.saturating_mul(vcpus.into());
+    let watchdog_seconds = effort.watchdog_seconds(&Workload { switches, ..workload });
+    let cell = JobCell { watchdog_seconds, costed: crew.is_costed(), ..cell };
+    JobCrew { cell, vcpus, placement, shows_breakpoint: workload.armed }
 }

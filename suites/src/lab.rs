@@ -11,11 +11,12 @@ use drbench_lab::cache::Cache;
 use drbench_lab::emulator::{Clock, CpuVendor, Emulator, Machine, MachineKind};
 use drbench_lab::kernel::{self, Kernel, KernelSpec, debian};
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, Suite};
 use crate::job::Measuring;
 use crate::protocol::{self, Job, Message};
 use crate::recorder::{About, Recorder};
 use crate::slowdown::Assumed;
+use crate::smp;
 use crate::status::Failure;
 use crate::terminal::{Progress, outln};
 
@@ -134,6 +135,14 @@ fn recorded(kind: MachineKind) -> reports::Machine {
 /// What makes time pass in the guest.
 pub fn clock(machine: &Machine, args: &RunArgs) -> Clock {
     if args.no_icount { Clock::Wall } else { machine.kind.default_clock() }
+}
+
+/// The machine with as many CPUs as the suite wants, if its emulator can have them.
+pub fn equipped(machine: Machine, args: &RunArgs) -> Machine {
+    match args.suite {
+        Suite::Smp => machine.with_cpus(smp::LAB_CPUS),
+        Suite::Policy | Suite::Cost | Suite::Slowdown | Suite::Trace | Suite::Selfcheck => machine,
+    }
 }
 
 /// The module that runs guests on this vendor's CPU.

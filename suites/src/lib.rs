@@ -19,6 +19,7 @@ pub mod recorder;
 pub mod rows;
 pub mod sections;
 pub mod slowdown;
+pub mod smp;
 pub mod status;
 pub mod target;
 pub mod terminal;

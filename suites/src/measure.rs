@@ -9,9 +9,12 @@ use bench_vmm::counters::{
     Cycles, ExitTrace, Statistic, Statistics, StatisticsSource, Unavailable,
 };
 use bench_vmm::exits::ExitClass;
-use bench_vmm::{GuestDebug, GuestImage, Host, Irqchip, Machine, MachineConfig, Marker, Watchdog};
+use bench_vmm::{
+    GuestDebug, GuestImage, Host, Irqchip, Machine, MachineConfig, Marker, Reached, Vcpu, Watchdog,
+};
 use guest_payloads::layout;
 
+use self::benches::Benches;
 use crate::environment;
 use crate::noise::Watch;
 use crate::plan::Session;
@@ -19,7 +22,6 @@ use crate::protocol::{
     Availability, Batch, Effort, HardwareCounts, JobCell, Measured, Message, Pass, Plan, Target,
     Trace,
 };
-use benches::Benches;
 
 /// An error that ends the target's run.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -40,7 +42,7 @@ const TRACED: [ExitClass; 8] = [
 ];
 /// Of a cell that was not tried: each attempt may take as long as the watchdog is patient.
 pub const NOT_SURVIVED: &str = "not tried: a guest that made this kind of exit once did not go on";
-const STATISTICS: [Statistic; 3] =
+pub(crate) const STATISTICS: [Statistic; 3] =
     [Statistic::Exits, Statistic::InsnEmulation, Statistic::PageFaultsFixed];
 
 /// A virtual machine that cells run in, one after the other.
@@ -188,14 +190,14 @@ pub(crate) fn open_trace(host: &Host) -> Result<ExitTrace, Unavailable> {
 
 /// When a cell has enough batches.
 #[derive(Clone, Copy)]
-struct Goal {
-    effort: Effort,
+pub(crate) struct Goal {
+    pub(crate) effort: Effort,
     /// The statistics total of an undisturbed section, once it is known.
-    total: Option<u64>,
+    pub(crate) total: Option<u64>,
 }
 
 impl Goal {
-    fn reached(self, batches: &[Batch]) -> bool {
+    pub(crate) fn reached(self, batches: &[Batch]) -> bool {
         let done = batches.len() as u32;
         let undisturbed: Vec<&Batch> = match self.total {
             Some(total) => batches.iter().filter(|batch| batch.exits == Some(total)).collect(),
@@ -220,7 +222,7 @@ fn is_undisturbed(batch: &Batch) -> bool {
     batch.trace.as_ref().is_some_and(|trace| trace.asynchronous == 0)
 }
 
-fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
+pub(crate) fn undisturbed(batches: &[Batch]) -> Option<&Batch> {
     batches.iter().find(|batch| is_undisturbed(batch))
 }
 
@@ -264,11 +266,7 @@ impl Bench {
     ) -> Result<(), Error> {
         self.touches = touches;
         self.machine.load(&GuestImage { code, entry: layout::CODE })?;
-        let debug = match session {
-            Session::Kernel => GuestDebug::Off,
-            Session::GuestDebug => GuestDebug::Enabled,
-        };
-        Ok(self.machine.vcpu().set_guest_debug(debug)?)
+        Ok(self.machine.vcpu().set_guest_debug(guest_debug(session))?)
     }
 
     /// One section without counting: caches, and KVM's own first-time work.
@@ -278,12 +276,7 @@ impl Bench {
     }
 
     fn to(&mut self, wanted: Marker, watchdog: &Watchdog) -> Result<(), Error> {
-        let reached = self.machine.vcpu().run_to_marker(watchdog)?;
-        if reached.marker == wanted {
-            Ok(())
-        } else {
-            Err(format!("the payload came to {:?}, not {wanted:?}", reached.marker).into())
-        }
+        to(self.machine.vcpu(), wanted, watchdog)
     }
 
     /// One section. Between the markers nothing is done but running the guest.
@@ -293,18 +286,61 @@ impl Bench {
         watchdog: &Watchdog,
     ) -> Result<Batch, Error> {
         self.to(Marker::Begin, watchdog)?;
-        self.machine.memory().write_u64(layout::PLAYED, 0);
         if self.touches > 0 {
             self.machine.memory().refresh(self.touches)?;
         }
-        let before = self.statistics.as_mut().map(Statistics::read).transpose()?;
+        Section { statistics: &mut self.statistics, counters, touches: self.touches }
+            .run(self.machine.vcpu(), |vcpu| to(vcpu, Marker::End, watchdog))
+    }
+}
+
+/// What is asked of KVM in a session.
+pub(crate) fn guest_debug(session: Session) -> GuestDebug {
+    match session {
+        Session::Kernel => GuestDebug::Off,
+        Session::GuestDebug => GuestDebug::Enabled,
+    }
+}
+
+fn to(vcpu: &mut Vcpu, wanted: Marker, watchdog: &Watchdog) -> Result<(), Error> {
+    came_to(wanted, vcpu.run_to_marker(watchdog)?)
+}
+
+/// Whether a payload came to the marker that it should.
+pub(crate) fn came_to(wanted: Marker, reached: Reached) -> Result<(), Error> {
+    if reached.marker == wanted {
+        Ok(())
+    } else {
+        Err(format!("the payload came to {:?}, not {wanted:?}", reached.marker).into())
+    }
+}
+
+/// What is counted of one section of one vCPU, on its thread.
+pub(crate) struct Section<'a> {
+    pub(crate) statistics: &'a mut Option<Statistics>,
+    pub(crate) counters: &'a mut Counters,
+    /// Fresh pages that it touches.
+    pub(crate) touches: u64,
+}
+
+impl Section<'_> {
+    /// From BEGIN, where the vCPU is, to END, where `to_end` takes it.
+    #[inline]
+    pub(crate) fn run(
+        self,
+        vcpu: &mut Vcpu,
+        to_end: impl FnOnce(&mut Vcpu) -> Result<(), Error>,
+    ) -> Result<Batch, Error> {
+        let Self { statistics, counters, touches } = self;
+        vcpu.memory().write_u64(layout::PLAYED, 0);
+        let before = statistics.as_mut().map(Statistics::read).transpose()?;
         if let Some(trace) = &mut counters.trace {
             trace.start()?;
         }
         if let Some(cycles) = &mut counters.cycles {
             cycles.start()?;
         }
-        let section = self.to(Marker::End, watchdog);
+        let section = to_end(vcpu);
         if let Some(cycles) = &mut counters.cycles {
             cycles.stop()?;
         }
@@ -312,17 +348,17 @@ impl Bench {
             trace.stop()?;
         }
         section?;
-        let after = self.statistics.as_mut().map(Statistics::read).transpose()?;
+        let after = statistics.as_mut().map(Statistics::read).transpose()?;
         let grown = after.zip(before).map(|(after, before)| after.since(&before));
         let faults = grown.and_then(|grown| grown.get(Statistic::PageFaultsFixed));
         Ok(Batch {
             exits: grown.and_then(|grown| grown.get(Statistic::Exits)),
             emulated: grown.and_then(|grown| grown.get(Statistic::InsnEmulation)),
-            tsc: self.machine.memory().section_ticks(),
-            played: self.machine.memory().read_u64(layout::PLAYED),
+            tsc: vcpu.memory().section_ticks(),
+            played: vcpu.memory().read_u64(layout::PLAYED),
             faults,
             trace: match &mut counters.trace {
-                Some(trace) => Some(self.read_trace(trace, faults)?),
+                Some(trace) => Some(read_trace(trace, faults, touches)?),
                 None => None,
             },
             cycles: match &mut counters.cycles {
@@ -338,22 +374,23 @@ impl Bench {
             },
         })
     }
+}
 
-    fn read_trace(&self, trace: &mut ExitTrace, faults: Option<u64>) -> Result<Trace, Error> {
-        let counts = trace.read()?;
-        let of = |class| counts.of(class).unwrap_or_default();
-        let occurred = counts.classes.iter().copied().chain([(ExitClass::Other, counts.other)]);
-        let by_class =
-            occurred.filter(|(_, count)| *count > 0).map(|(class, count)| (class.into(), count));
-        // Nested page faults are asynchronous exits, but for as many as the guest asked for.
-        let own = faults.map_or(self.touches, |faults| faults.min(self.touches));
-        Ok(Trace {
-            total: counts.total,
-            dr: of(ExitClass::DebugRegister),
-            asynchronous: of(ExitClass::Asynchronous).saturating_sub(own),
-            by_class: by_class.collect(),
-        })
-    }
+/// What the tracepoint counted, of a section that touches so many fresh pages.
+fn read_trace(trace: &mut ExitTrace, faults: Option<u64>, touches: u64) -> Result<Trace, Error> {
+    let counts = trace.read()?;
+    let of = |class| counts.of(class).unwrap_or_default();
+    let occurred = counts.classes.iter().copied().chain([(ExitClass::Other, counts.other)]);
+    let by_class =
+        occurred.filter(|(_, count)| *count > 0).map(|(class, count)| (class.into(), count));
+    // Nested page faults are asynchronous exits, but for as many as the guest asked for.
+    let own = faults.map_or(touches, |faults| faults.min(touches));
+    Ok(Trace {
+        total: counts.total,
+        dr: of(ExitClass::DebugRegister),
+        asynchronous: of(ExitClass::Asynchronous).saturating_sub(own),
+        by_class: by_class.collect(),
+    })
 }
 
 /// What this target is and what can be counted on it.

@@ -217,8 +217,20 @@ pub fn slowdown() -> Vec<Cell> {
     cells
 }
 
-/// Only what a verdict needs: the anchors, the probe for interpretation, and the user's workloads.
+/// Only what a verdict needs, and the user's workloads.
 pub fn only(workloads: &[Workload]) -> Vec<Cell> {
+    let mut cells = deciding_for(workloads);
+    for &workload in workloads {
+        for session in Session::ALL {
+            push_new(&mut cells, workload, session);
+        }
+    }
+    cells
+}
+
+/// Only what a verdict needs to judge these workloads by: the anchors, the probe for interpretation,
+/// and the probes of their exits.
+pub fn deciding_for(workloads: &[Workload]) -> Vec<Cell> {
     let mut cells = anchors();
     cells.push(emulation_probe());
     let kinds = workloads.iter().filter_map(|workload| workload.interposed);
@@ -226,11 +238,6 @@ pub fn only(workloads: &[Workload]) -> Vec<Cell> {
         let probe = fast_path_probe(kind);
         if !cells.contains(&probe) {
             cells.push(probe);
-        }
-    }
-    for &workload in workloads {
-        for session in Session::ALL {
-            push_new(&mut cells, workload, session);
         }
     }
     cells

@@ -10,6 +10,7 @@ use guest_payloads::Workload;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Session;
+use crate::smp::{CrewMeasured, JobCrew};
 
 /// A job or message as bytes.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ProtocolError> {
@@ -33,8 +34,25 @@ pub struct ProtocolError(postcard::Error);
 pub enum Job {
     /// Measure cells.
     Measure(Plan),
+    /// Measure cells, which decide the verdict, and then crews of vCPUs.
+    Together {
+        /// The cells.
+        deciding: Plan,
+        /// The crews.
+        crews: Vec<JobCrew>,
+    },
     /// Check the VMM itself.
     Selfcheck,
+}
+
+impl Job {
+    /// The cells to measure, if there are any.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Measure(plan) | Self::Together { deciding: plan, .. } => Some(plan),
+            Self::Selfcheck => None,
+        }
+    }
 }
 
 /// Cells to measure.
@@ -145,6 +163,8 @@ pub enum Message {
     Target(Box<Target>),
     /// A pass over a cell is done.
     Measured(Measured),
+    /// A pass over a crew is done.
+    Crew(CrewMeasured),
     /// A check of the VMM is done.
     Checked(Checked),
     /// On hardware, before the end: what disturbed the measuring.

@@ -14,6 +14,7 @@ use crate::plan::Cell;
 use crate::protocol::{CheckOutcome, Checked, Message, Target};
 use crate::rows::{Clock, Context, Rows, no_cell};
 use crate::slowdown::Assumed;
+use crate::smp::{Came, Crew, CrewMeasured};
 use crate::status::Failure;
 use crate::terminal::Progress;
 use crate::trace::Load;
@@ -28,6 +29,8 @@ pub struct Recorder<'a> {
     cells: Vec<Cell>,
     /// What is played after the cells.
     load: Option<Arc<Load>>,
+    /// What several vCPUs run after the cells.
+    crews: Vec<Crew>,
     state: State,
     /// The target, once it has introduced itself.
     on: Option<reports::Target>,
@@ -85,13 +88,20 @@ impl<'a> Recorder<'a> {
     ) -> Self {
         let (rows, complaints) = (Rows::default(), Vec::new());
         let (state, on) = (State::Silent, None);
-        Self { dir, run, progress, about, cells, load: None, state, on, rows, complaints }
+        let (load, crews) = (None, vec![]);
+        Self { dir, run, progress, about, cells, load, crews, state, on, rows, complaints }
     }
 
     /// The same for a run that plays a record after its cells.
     #[must_use]
     pub fn with_load(self, load: Option<Arc<Load>>) -> Self {
         Self { load, ..self }
+    }
+
+    /// The same for a run whose cells are followed by crews of vCPUs.
+    #[must_use]
+    pub fn with_crews(self, crews: Vec<Crew>) -> Self {
+        Self { crews, ..self }
     }
 
     /// Everything that was taken down.
@@ -123,6 +133,7 @@ impl<'a> Recorder<'a> {
                 let rows = assessment.push(crate::protocol::Measured { error, ..measured });
                 self.write(rows)
             }
+            Message::Crew(measured) => self.take_crew(measured),
             Message::Checked(checked) => self.check(&checked),
             Message::Noise(noise) => {
                 for warning in noise::warnings(&noise) {
@@ -133,6 +144,22 @@ impl<'a> Recorder<'a> {
             }
             Message::Done => self.end("the target said it was done before it measured this cell"),
         }
+    }
+
+    fn take_crew(&mut self, measured: CrewMeasured) -> Result<(), Failure> {
+        self.progress.step();
+        let CrewMeasured { crew, pass, came } = measured;
+        let came = match came {
+            Came::Broken(report) => {
+                let name = self.crews.get(crew as usize).map_or_else(String::new, Crew::to_string);
+                self.complain(&format!("{name}: {report}"));
+                Came::Broken(first_line(&report))
+            }
+            Came::Measured(_) | Came::Impossible(_) => came,
+        };
+        let State::Measuring(assessment) = &mut self.state else { return Ok(()) };
+        let rows = assessment.push_crew(CrewMeasured { crew, pass, came });
+        self.write(rows)
     }
 
     /// Ends the run because of an error: what was not measured becomes failed rows.
@@ -195,8 +222,9 @@ impl<'a> Recorder<'a> {
             suite: about.suite.clone(),
             assumed: about.assumed,
         };
-        let assessment =
-            Assessment::new(context, self.cells.clone(), about.cpu).with_load(self.load.clone());
+        let assessment = Assessment::new(context, self.cells.clone(), about.cpu)
+            .with_load(self.load.clone())
+            .with_crews(self.crews.clone());
         self.state = State::Measuring(Box::new(assessment));
         Ok(())
     }

@@ -7,6 +7,7 @@ use drbench_lab::guest::{self, GuestError};
 
 use crate::measure::{self, Emit, Error, Ready};
 use crate::protocol::{self, CheckOutcome, Checked, Job, Message};
+use crate::smp;
 
 /// Does `job` on this kernel's KVM.
 pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
@@ -15,7 +16,16 @@ pub fn work(job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
 
 fn work_ready(ready: &mut Ready, job: &Job, emit: &mut Emit<'_>) -> Result<(), Error> {
     match job {
-        Job::Measure(plan) => measure::measure(ready, plan, emit),
+        Job::Measure(plan) => {
+            measure::measure(ready, plan, emit)?;
+            emit(Message::Done)
+        }
+        Job::Together { deciding, crews } => {
+            measure::measure(ready, deciding, emit)?;
+            let (host, target) = ready.survey();
+            smp::measure::measure(host, target, deciding.effort, crews, emit)?;
+            emit(Message::Done)
+        }
         Job::Selfcheck => selfcheck(ready, emit),
     }
 }
@@ -40,8 +50,8 @@ pub fn run_as_init() -> ! {
     // Whatever KVM does not let us do here is the tested kernel's doing.
     let ready = || Ready::new().map_err(GuestError::refused);
     guest::run_prepared(ready, |session, mut prepared| {
-        let job = protocol::decode(session.job()).map_err(GuestError::job)?;
-        if matches!(&job, Job::Measure(plan) if plan.unprivileged) {
+        let job: Job = protocol::decode(session.job()).map_err(GuestError::job)?;
+        if job.plan().is_some_and(|plan| plan.unprivileged) {
             session.drop_privileges(&[Path::new("/dev/kvm")])?;
             // What root opened is not what a user could.
             drop(prepared);

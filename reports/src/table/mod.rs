@@ -6,12 +6,14 @@ mod policy;
 mod resolution;
 mod section;
 mod slowdown;
+mod smp;
 mod summary;
 mod trace;
 
 pub use cost::{COST_SUITE, cost_table};
 pub use policy::{POLICY_SUITE, policy_table};
 pub use slowdown::{SLOWDOWN_SUITE, slowdown_table};
+pub use smp::{SMP_SUITE, smp_table};
 pub use summary::summary_table;
 pub use trace::{TRACE_SUITE, trace_table};
 

@@ -11,7 +11,7 @@ use crate::cli::{RunArgs, Suite};
 use crate::lab::{self, Emulators};
 use crate::matrix::{Plan, Session, forecast, recorded};
 use crate::status::{Failure, Status};
-use crate::trace;
+use crate::{smp, trace};
 
 /// Runs, prints the table, and ends with the worst of what was found.
 pub fn run(args: &RunArgs) -> Result<Status, Failure> {
@@ -118,6 +118,15 @@ fn refuse_words(args: &RunArgs) -> Result<(), Failure> {
         (
             args.suite == Suite::Trace && !args.workload.is_empty(),
             "--workload is for the suite policy: the suite trace plays what --trace has recorded",
+        ),
+        (
+            args.suite != Suite::Smp && args.vcpus.is_some(),
+            "--vcpus is for the suite smp: all others have one vCPU",
+        ),
+        (
+            args.suite == Suite::Smp && !args.workload.iter().all(smp::takes),
+            "the suite smp has no tsc-deadline, page-touch or breakpoint exits: its vCPUs share fresh \
+             pages, have no LAPIC, and show their breakpoints by themselves",
         ),
         (
             native && !args.cpu.is_empty(),

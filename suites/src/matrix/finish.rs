@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use reports::{
-    Metric, Record, cost_table, policy_table, slowdown_table, summary_table, trace_table,
+    Metric, Record, cost_table, policy_table, slowdown_table, smp_table, summary_table, trace_table,
 };
 
 use super::session::Ended;
@@ -161,6 +161,9 @@ fn show(
         }
         Suite::Trace => {
             write_out(format_args!("{}", trace_table(&records, load, terminal::style())))?;
+        }
+        Suite::Smp => {
+            write_out(format_args!("{}", smp_table(&records, terminal::style())))?;
         }
         Suite::Selfcheck => checks(finished)?,
     }

@@ -130,6 +130,7 @@ fn settings(args: &RunArgs) -> BTreeMap<String, String> {
         ("cold", args.cold.to_string()),
         ("unprivileged", args.unprivileged.to_string()),
         ("append", args.append.join(" ")),
+        ("vcpus", args.vcpus.map_or_else(String::new, |most| most.to_string())),
         ("world-switch-cycles", assumed.world_switch_cycles.to_string()),
         ("clock-mhz", assumed.clock_mhz.to_string()),
     ];

@@ -83,7 +83,7 @@ impl Worker<'_> {
         took: &mut Duration,
     ) -> Result<(), Failure> {
         let args = &self.session.args;
-        let machine = cell.place.machine()?;
+        let machine = cell.place.machine()?.map(|machine| lab::equipped(machine, args));
         let emulator =
             machine.as_ref().map(|machine| self.emulators.get(machine.kind)).transpose()?;
         let measuring =
@@ -173,8 +173,10 @@ impl Boots<'_> {
 
     fn recorder<'b>(&'b self, rows: Option<&'b mut RunDir>) -> Recorder<'b> {
         let run = self.worker.session.dir().info().run.clone();
-        let (cells, load) = (self.measuring.cells.clone(), self.measuring.load.clone());
-        Recorder::new(rows, run, self.progress, self.about.clone(), cells).with_load(load)
+        let Measuring { cells, load, crews, .. } = &self.measuring;
+        Recorder::new(rows, run, self.progress, self.about.clone(), cells.clone())
+            .with_load(load.clone())
+            .with_crews(crews.clone())
     }
 
     /// A row that says in what the boots do not agree.

@@ -22,19 +22,38 @@ pub(super) struct Counted<'a> {
     alike: u64,
 }
 
+/// Whether a cell's sections are meant to be disturbed by asynchronous exits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// Not: those without any must equal the prediction, and there must be enough of them.
+    Undisturbed,
+    /// All of them: they must keep to the bounds.
+    Disturbed,
+}
+
 /// Holds a cell's batches against its prediction.
 pub(super) fn judged<'a>(
     context: &Context,
     batches: &'a [Batch],
     verdict: &Verdict,
     prediction: Option<Prediction>,
+    meant: Meant,
 ) -> Counted<'a> {
     let Some(Prediction { policy, exits }) = prediction else {
         return without_prediction(batches, verdict);
     };
     let finding = |batch: &&Batch| judge::examine(batch, policy, exits);
-    let exact = || batches.iter().filter(|batch| finding(batch) == Finding::Exact);
-    match judge::judge(batches, policy, exits) {
+    let (fits, judgement): (fn(&Finding) -> bool, _) = match meant {
+        Meant::Undisturbed => {
+            (|finding| *finding == Finding::Exact, judge::judge(batches, policy, exits))
+        }
+        Meant::Disturbed => (
+            |finding| !matches!(finding, Finding::Broken(_)),
+            judge::judge_disturbed(batches, policy, exits),
+        ),
+    };
+    let exact = || batches.iter().filter(|batch| fits(&finding(batch)));
+    match judgement {
         Judgement::Agrees => Counted {
             blot: if batches.iter().all(|batch| batch.trace.is_some()) {
                 Blot::None
@@ -90,10 +109,13 @@ pub fn counted(
     batches: &[Batch],
     verdict: &Verdict,
     rearm: Rearm,
+    meant: Meant,
 ) -> Rows {
     let prediction = Prediction::of(cell, verdict, rearm);
-    let judged = judged(context, batches, verdict, prediction);
+    let judged = judged(context, batches, verdict, prediction, meant);
     let predicted = prediction.map(|prediction| prediction.exits);
+    // How many asynchronous exits come of a disturbed section, no model says.
+    let whole = predicted.filter(|_| meant == Meant::Undisturbed);
     let interposed = |trace: &Trace| match cell.workload.interposed {
         Some(interposed) => judge::interposed_exits(trace, interposed.kind),
         None => 0,
@@ -109,8 +131,8 @@ pub fn counted(
     let mut counts = vec![
         dr_exits(context, &judged, verdict, predicted.as_ref(), trace),
         traced(Metric::InterposedExits, trace.map(interposed), predicted.map(|p| p.interposed)),
-        traced(Metric::Exits, trace.map(|trace| trace.total), predicted.map(|p| p.total())),
-        statistics_total(context, &judged, predicted.map(|p| p.counted())),
+        traced(Metric::Exits, trace.map(|trace| trace.total), whole.map(|p| p.total())),
+        statistics_total(context, &judged, whole.map(|p| p.counted())),
     ];
     for (code, count) in trace.map_or(&[][..], |trace| &trace.by_class) {
         let class = name(code.class().name());

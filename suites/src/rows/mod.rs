@@ -13,7 +13,7 @@ use crate::protocol::Target;
 use crate::slowdown::Assumed;
 
 pub use costed::{cost, costed, cycles, section_ticks};
-pub use counted::counted;
+pub use counted::{Meant, counted};
 pub use played::{Passed, played};
 
 /// What every row of a run shares.

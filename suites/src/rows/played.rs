@@ -3,7 +3,7 @@
 use guest_payloads::{Policy, Rearm};
 use reports::{Key, Metric, Outcome, Record, Source, Value};
 
-use super::counted::{NO_DR_EXITS, judged};
+use super::counted::{Meant, NO_DR_EXITS, judged};
 use super::{Blot, Clock, Context, Prediction, Rows, Untimed, name, section_ticks};
 use crate::judge::{self, Verdict};
 use crate::plan::Session;
@@ -119,7 +119,7 @@ fn counts(
     verdict: &Verdict,
     prediction: Option<Prediction>,
 ) -> (Option<Counts>, Blot) {
-    let judged = judged(context, batches, verdict, prediction);
+    let judged = judged(context, batches, verdict, prediction, Meant::Undisturbed);
     let kind = piece.schedule.exit;
     let unplayed = unplayed(piece, batches);
     let Some(shown) = judged.shown else {

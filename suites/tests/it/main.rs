@@ -7,6 +7,7 @@ mod failures;
 mod lab_cost;
 mod lab_policy;
 mod lab_slowdown;
+mod lab_smp;
 mod lab_trace;
 mod matrix;
 mod native;

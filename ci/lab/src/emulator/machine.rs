@@ -117,6 +117,8 @@ pub struct Machine {
     pub cpu: Cow<'static, str>,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// How many CPUs.
+    pub cpus: u8,
 }
 
 /// What every kernel is told. `panic=-1` ends the emulator at a panic; addresses and random numbers
@@ -135,6 +137,12 @@ const KERNEL_WORDS: &[&str] = &[
 /// timer, which needs no check. How fast its time stamps are spares the kernel a measurement.
 const BOCHS_WORDS: &[&str] =
     &["pci=off", "acpi=off", "nosmp", "no_timer_check", "cryptomgr.notests"];
+
+/// What a kernel with several CPUs is told as well. Of an AMD processor's time stamps it takes them
+/// for unsynchronized otherwise (`unsynchronized_tsc`), and KVM then moves its guests' time stamps on to
+/// another clock's time at every load of a vCPU: by 279, the ticks of the ACPI timer. Here they are one
+/// counter.
+const SEVERAL_CPUS_WORDS: &[&str] = &["tsc=reliable"];
 
 impl Machine {
     /// The machine with this CPU: `amd`, `intel`, or a model's name. Without a `kind` the one that
@@ -172,6 +180,17 @@ impl Machine {
             vendor: model.vendor,
             cpu: Cow::Borrowed(model.name),
             memory_mib: 256,
+            cpus: 1,
+        }
+    }
+
+    /// The same with so many CPUs, or as many as its emulator can: Bochs is built without SMP
+    /// (`ci/setup`).
+    #[must_use]
+    pub fn with_cpus(self, cpus: u8) -> Self {
+        match self.kind {
+            MachineKind::QemuTcg | MachineKind::QemuKvm => Self { cpus, ..self },
+            MachineKind::Bochs => self,
         }
     }
 
@@ -181,6 +200,9 @@ impl Machine {
         if self.kind == MachineKind::Bochs {
             words.extend(BOCHS_WORDS.iter().map(ToString::to_string));
             words.push(format!("tsc_early_khz={}", bochs::INSTRUCTIONS_PER_SECOND / 1000));
+        }
+        if self.cpus > 1 {
+            words.extend(SEVERAL_CPUS_WORDS.iter().map(ToString::to_string));
         }
         words.extend(append.iter().cloned());
         words.join(" ")
@@ -198,6 +220,15 @@ mod tests {
         assert_eq!(of("intel"), Ok((MachineKind::Bochs, CpuVendor::Intel)));
         let second = Machine::choose("amd", Some(MachineKind::Bochs)).unwrap();
         assert_eq!((second.kind, &*second.cpu), (MachineKind::Bochs, "ryzen"));
+    }
+
+    #[test]
+    fn more_cpus_are_for_emulators_that_have_them() {
+        let with = |cpu| Machine::choose(cpu, None).unwrap().with_cpus(2).cpus;
+        assert_eq!([with("amd"), with("intel")], [2, 1]);
+        let line =
+            |cpus| Machine::choose("amd", None).unwrap().with_cpus(cpus).kernel_command_line(&[]);
+        assert!(line(2).ends_with(" tsc=reliable") && !line(1).contains("tsc="));
     }
 
     #[test]

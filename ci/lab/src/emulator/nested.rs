@@ -29,7 +29,8 @@ fn machine_on(cpu: &str, root: &Path) -> Result<Machine, NoEmulator> {
     if !matches!(nested.trim(), "Y" | "1") {
         return Err(no(&format!("{module} is loaded with nested={}", nested.trim())));
     }
-    Ok(Machine { kind: MachineKind::QemuKvm, vendor, cpu: Cow::Borrowed("host"), memory_mib: 256 })
+    let (kind, cpu) = (MachineKind::QemuKvm, Cow::Borrowed("host"));
+    Ok(Machine { kind, vendor, cpu, memory_mib: 256, cpus: 1 })
 }
 
 #[cfg(test)]

@@ -69,6 +69,10 @@ impl Machine {
         let features = if self.kind == MachineKind::QemuTcg { REPEATABLE } else { "" };
         add("-cpu", format!("{}{features}", self.cpu).into());
         add("-m", self.memory_mib.to_string().into());
+        // Under -icount several CPUs take turns by the instruction clock: that repeats as well.
+        if self.cpus > 1 {
+            add("-smp", self.cpus.to_string().into());
+        }
         for (id, file) in [("console", files.console), ("frames", files.frames)] {
             add("-chardev", file_chardev(id, file));
             add("-serial", format!("chardev:{id}").into());
@@ -125,6 +129,14 @@ mod tests {
         assert!(with.contains(" -icount shift=0,sleep=off "), "{with}");
         let without = arguments(&amd(), Clock::Wall);
         assert_eq!(with.replace(" -icount shift=0,sleep=off", ""), without);
+    }
+
+    #[test]
+    fn one_cpu_is_no_flag_and_two_are_one() {
+        let (one, two) = (amd(), amd().with_cpus(2));
+        let of = |machine: &Machine| arguments(machine, Clock::Instructions);
+        assert!(of(&two).contains(" -smp 2 "), "{}", of(&two));
+        assert_eq!(of(&two).replace(" -smp 2", "").replace(" tsc=reliable", ""), of(&one));
     }
 
     #[test]
