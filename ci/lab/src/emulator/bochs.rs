@@ -29,7 +29,7 @@ const BOCHS: Sought = Sought {
 const BANNER: &str = "Bochs x86 Emulator ";
 
 /// How the version of one with our patches ends (ci/lab/bochs).
-const PATCHED: &str = "+drbench.2";
+const PATCHED: &str = "+drbench.3";
 
 /// Instructions per second of emulated time, which is also the frequency of the time-stamp counter:
 /// the fewer timer ticks fall into a boot, the faster it is, and the longer every delay loop takes.
