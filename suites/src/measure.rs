@@ -94,8 +94,7 @@ pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<()
     if let Some(watch) = watch {
         emit(Message::Noise(Box::new(watch.end())))?;
     }
-    measured?;
-    emit(Message::Done)
+    measured
 }
 
 /// A pass over all cells for counts, one for costs, and one for cycles where there is a PMU. The
