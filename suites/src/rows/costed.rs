@@ -33,7 +33,7 @@ pub fn costed(
         }
         Clock::Hardware => {
             let settled = settled(undisturbed, blot);
-            rows.records.extend(settled.row(context, cell, Source::Tsc));
+            rows.records.push(settled.row(context, cell, Source::Tsc));
             nanosecond_rows(context, cell, &settled, &mut rows);
         }
         Clock::EmulatorTime => {
@@ -73,7 +73,7 @@ pub fn cycles(
     let (undisturbed, blot) = undisturbed(batches, counted_total);
     let settled = settled(undisturbed, blot);
     let mut rows = Rows::default();
-    rows.records.extend(settled.row(context, cell, Source::Pmu));
+    rows.records.push(settled.row(context, cell, Source::Pmu));
     for (metric, count) in HARDWARE {
         let per_switch = |batch: &Batch| {
             batch.cycles.as_ref().map_or(f64::NAN, |counts| Value::count(count(counts)).as_f64())
@@ -136,10 +136,14 @@ fn settled(mut batches: Vec<(u32, &Batch)>, blot: Blot) -> Settled<'_> {
 }
 
 impl Settled<'_> {
-    /// How much was left out.
-    fn row(&self, context: &Context, cell: &Cell, source: Source) -> Option<Record> {
-        let outcome = Outcome::ok(self.warm_up? as u64);
-        Some(context.row(cell, Metric::WarmUp, source, outcome))
+    /// How much was left out; where that is not known, the row says why: a run in which a cell did not
+    /// settle has no row less than one in which it did.
+    fn row(&self, context: &Context, cell: &Cell, source: Source) -> Record {
+        let outcome = match self.warm_up {
+            Some(left_out) => Outcome::ok(left_out as u64),
+            None => self.blot.outcome(None),
+        };
+        context.row(cell, Metric::WarmUp, source, outcome)
     }
 }
 
@@ -332,6 +336,8 @@ mod tests {
             assert_eq!((cost.status, cost.value), (Status::Unresolved, value));
             assert!(cost.reason.contains(reason), "{}", cost.reason);
             assert!(rows.records.iter().all(|row| row.validate().is_ok()));
+            // No row less than where all is well: nothing is missing when two runs are compared.
+            of(&rows, &Metric::WarmUp);
         }
     }
 
