@@ -22,7 +22,7 @@ pub use compare::{Comparison, compare};
 pub use merge::{MergeError, Merged, merge, read_all, sort_key};
 pub use read::{ReadError, Reader, open, read};
 pub use record::{
-    Cell, Key, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,
+    Cell, Key, Larger, Machine, Metric, Name, Outcome, Policy, Record, Run, Sample, Source, Status,
     Subject, Target, Unit, Value, Vendor,
 };
 pub use store::{Emulator, Environment, MatrixDir, Noise, RunDir, RunInfo, Seen, Span, StoreError};

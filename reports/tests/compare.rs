@@ -4,7 +4,7 @@
 mod common;
 
 use common::{cell, exits, record};
-use reports::compare::{Change, CompareError};
+use reports::compare::{Change, CompareError, Rule};
 use reports::{Comparison, Outcome, Policy, Record, Source, Style, Value, compare};
 
 fn compared(before: &[Record], after: &[Record]) -> Comparison {
@@ -49,7 +49,7 @@ fn one_more_exit_is_a_change() {
     let comparison = compared(&[exits("windows", u64::MAX - 1)], &[exits("windows", u64::MAX)]);
     assert!(matches!(only(&comparison), Change::Changed { .. }));
     assert!(comparison.is_regression());
-    assert!(comparison.render(Style::Plain).contains("+1 "));
+    assert!(comparison.render(None, Style::Plain).contains("+1 "));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_status_is_compared_too() {
     failed.reason = "Four were predicted.".into();
     let comparison = compared(&[exits("windows", 3)], &[failed.clone()]);
     assert!(matches!(only(&comparison), Change::Changed { .. }));
-    assert!(comparison.render(Style::Plain).contains("Four were predicted."));
+    assert!(comparison.render(None, Style::Plain).contains("Four were predicted."));
     // Noise does not explain a failure.
     let comparison = compared(&[noisy(exits("windows", 9))], &[noisy(failed)]);
     assert!(comparison.is_regression());
@@ -69,7 +69,7 @@ fn a_status_is_compared_too() {
 fn another_verdict_is_a_change() {
     let comparison = compared(&[verdict("always")], &[verdict("lazy")]);
     assert!(matches!(only(&comparison), Change::Changed { .. }));
-    let text = comparison.render(Style::Plain);
+    let text = comparison.render(None, Style::Plain);
     assert!(text.contains("always") && text.contains("lazy"), "{text}");
 }
 
@@ -90,7 +90,49 @@ fn noisy_rows_are_counted() {
     let comparison = compared(&[noisy(exits("windows", 3))], &[noisy(exits("windows", 9))]);
     assert_eq!((comparison.noisy, comparison.same), (1, 0));
     assert!(!comparison.is_regression());
-    assert!(comparison.summary().contains("1 not compared yet (noisy)"));
+    assert!(comparison.summary().contains("1 noisy without single values"));
+}
+
+/// So many single values of a noisy row, around this one.
+fn samples_of(row: &Record, count: u32) -> Vec<reports::Sample> {
+    let middle = row.value.unwrap().as_f64();
+    let value = |batch: u32| Value::real(middle * (1.0 + f64::from(batch % 7) / 1000.0)).unwrap();
+    (0..count).map(|batch| row.sample(0, batch, value(batch))).collect()
+}
+
+#[test]
+fn noisy_rows_are_judged_by_their_single_values() {
+    let row = |value| noisy(exits("windows", value));
+    let judged = |before: u64, after: u64, count: u32| {
+        let (before, after) = ([row(before)], [row(after)]);
+        let mut comparison = compared(&before, &after);
+        let (ours, theirs) = (samples_of(&before[0], count), samples_of(&after[0], count));
+        comparison.judge(&ours, &theirs, Rule::default());
+        comparison
+    };
+    let worse = judged(1000, 1050, 20);
+    assert!(matches!(only(&worse), Change::Shifted { .. }) && worse.is_regression());
+    assert!(worse.render(None, Style::Plain).contains("worse "), "{worse:?}");
+    let better = judged(1000, 950, 20);
+    assert!(better.differences[0].is_better() && !better.is_regression());
+    let same = judged(1000, 1005, 20);
+    assert_eq!((same.noisy_same, same.noisy, same.differences.len()), (1, 0, 0));
+    let few = judged(1000, 1050, 2);
+    assert_eq!((few.cannot_tell, few.differences.len()), (1, 0));
+    assert_eq!(judged(1000, 1050, 0).noisy, 1, "no single values, no judgement");
+}
+
+#[test]
+fn the_worst_comes_first_and_what_is_better_last() {
+    let before = [exits("a", 100), exits("b", 100), exits("c", 100), exits("d", 100)];
+    let after = [exits("a", 50), exits("b", 101), exits("c", 200), exits("new", 1)];
+    let comparison = compared(&before, &after);
+    let order: Vec<_> =
+        comparison.worst_first().map(|it| it.key.cell.workload.to_string()).collect();
+    assert_eq!(order, ["d", "c", "b", "new", "a"]);
+    let markdown = comparison.markdown(None);
+    assert!(markdown.starts_with("**Worse.**"), "{markdown}");
+    assert!(markdown.contains(r"| better | kvm\_amd, policy: a a=12"), "{markdown}");
 }
 
 #[test]
@@ -156,7 +198,7 @@ fn updated_kernels_of_a_matrix_are_joined_by_series_and_variant() {
         "6.1.192 stock - 6.1.193 stock",
     ];
     assert_eq!(pairs(&before, &after), expected);
-    let text = compared(&before, &after).render(Style::Plain);
+    let text = compared(&before, &after).render(None, Style::Plain);
     assert!(text.contains("compared: 6.1.192 (6.1.192-1, never) with 6.1.193"), "{text}");
 }
 
@@ -197,7 +239,7 @@ fn the_text() {
     };
     let before = [verdict("lazy"), cost(3136.4375), exits("windows", 3), exits("scan", 1)];
     let after = [verdict("never"), cost(3140.5), exits("n:5", 3), exits("scan", 1)];
-    let text = compared(&before, &after).render(Style::Plain);
+    let text = compared(&before, &after).render(None, Style::Plain);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     assert!(!text.contains('\u{1b}'));
     assert_eq!(text, include_str!("golden/compare.txt"));

@@ -1,18 +1,29 @@
 //! Two runs held against each other, row by row.
 //!
-//! Deterministic metrics are compared exactly. Noisy ones are only counted here, but for those
-//! that newly failed: that is a difference whatever the noise.
+//! Deterministic metrics are compared exactly. Noisy ones are judged by their single values
+//! ([`noise`]), where both sides have them; one that newly failed is a difference whatever the noise.
 //!
 //! If each holds one kernel, their rows are joined, whatever the versions. Of several, equal kernels
 //! are joined, then those that can be no others: the same variant of a series, another variant of a
 //! package. What has no partner is missing, or new.
 
+mod gate;
+mod markdown;
+mod noise;
 mod pair;
+mod rank;
+mod surroundings;
 mod text;
 
+pub use gate::{Gate, GateError, Ruling};
+use noise::findings;
+pub use noise::{Finding, Noisy, Rule};
+pub use rank::rank_test;
+pub use surroundings::Surroundings;
+
 use crate::read::ReadError;
-use crate::record::{Key, Metric, Record, Status, Subject, Unit, Value};
-use std::collections::{HashMap, HashSet};
+use crate::record::{Key, Larger, Metric, Record, Sample, Status, Subject, Unit, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Why two runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +70,7 @@ pub struct Side {
 }
 
 /// How a row differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// An exact metric, or its status, is another; or a noisy one newly failed.
     Changed {
@@ -67,6 +78,15 @@ pub enum Change {
         before: Side,
         /// In AFTER.
         after: Side,
+    },
+    /// A noisy metric is another, by more than the noise.
+    Shifted {
+        /// In BEFORE.
+        before: Side,
+        /// In AFTER.
+        after: Side,
+        /// Medians, and how sure it is.
+        noisy: Box<Noisy>,
     },
     /// Exact on one side and noisy on the other: it cannot be compared.
     Determinism {
@@ -88,7 +108,7 @@ pub enum Change {
 }
 
 /// A row that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// The kernel: of AFTER, or of BEFORE where the row is missing.
     pub subject: Subject,
@@ -96,17 +116,55 @@ pub struct Difference {
     pub key: Key,
     /// How.
     pub change: Change,
+    /// What a gate says of it, where one of its limits fits.
+    pub ruling: Option<Ruling>,
 }
 
 impl Difference {
-    /// Whether it fails the comparison. A new row does not.
-    pub const fn is_regression(&self) -> bool {
-        !matches!(self.change, Change::New { .. })
+    /// Whether it fails the comparison: by its limit, or else whatever is not better, but for a new row.
+    pub fn is_regression(&self) -> bool {
+        match self.ruling {
+            Some(ruling) => ruling == Ruling::Broken,
+            None => !self.is_better() && !matches!(self.change, Change::New { .. }),
+        }
+    }
+
+    /// Whether AFTER costs less, and nothing else is different.
+    pub fn is_better(&self) -> bool {
+        let ((Some(before), Some(after)), false) = (self.change.sides(), self.is_of_two_kinds())
+        else {
+            return false;
+        };
+        let ok = before.status == Status::Ok && after.status == Status::Ok;
+        match (ok && before.unit == after.unit, before.value.zip(after.value)) {
+            (true, Some((before, after))) => match self.key.metric.larger_is() {
+                Larger::Worse => after.as_f64() < before.as_f64(),
+                Larger::Better => after.as_f64() > before.as_f64(),
+                Larger::Neither => false,
+            },
+            _ => after.status == Status::Ok && before.status == Status::Failed,
+        }
+    }
+
+    /// The change as a share of BEFORE's value, whatever its sign; endless where there is none.
+    fn size(&self) -> f64 {
+        let (before, after) = self.change.sides();
+        let values = before.zip(after).and_then(|(before, after)| before.value.zip(after.value));
+        values.map_or(f64::INFINITY, |(before, after)| {
+            let (before, after) = (before.as_f64(), after.as_f64());
+            // Of 0 and 0 it is no number, which is no change.
+            let share = ((after - before) / before).abs();
+            if share.is_nan() { 0.0 } else { share }
+        })
+    }
+
+    const fn is_of_two_kinds(&self) -> bool {
+        matches!(self.change, Change::Determinism { .. })
     }
 }
 
 /// What came out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Comparison {
     /// The kernels of BEFORE.
     pub before: Vec<Subject>,
@@ -116,14 +174,72 @@ pub struct Comparison {
     pub pairs: Vec<(Subject, Subject)>,
     /// Exact rows that are equal.
     pub same: usize,
-    /// Noisy rows of both sides, not compared yet.
+    /// Noisy rows of both sides that [`Comparison::judge`] has not judged.
     pub noisy: usize,
+    /// Of those that it has, how many changed too little to matter.
+    pub noisy_same: usize,
+    /// And of how many neither is shown.
+    pub cannot_tell: usize,
+    /// The rows that are to be judged.
+    open: Vec<Open>,
     /// Changed rows in the order of AFTER, then missing ones in the order of BEFORE, then new ones
     /// in the order of AFTER.
     pub differences: Vec<Difference>,
 }
 
+/// A noisy row of both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Open {
+    /// The kernels: BEFORE's and AFTER's.
+    subjects: (Subject, Subject),
+    key: Key,
+    before: Side,
+    after: Side,
+}
+
 impl Comparison {
+    /// Judges the noisy rows by the single values behind them. A row without some on both sides stays
+    /// as it is.
+    pub fn judge(&mut self, before: &[Sample], after: &[Sample], rule: Rule) {
+        let (before, after) = (Boots::of(before), Boots::of(after));
+        let mut asked = Vec::new();
+        for open in std::mem::take(&mut self.open) {
+            let ours = before.get(&open.subjects.0, &open.key);
+            let theirs = after.get(&open.subjects.1, &open.key);
+            match Noisy::of(&ours, &theirs) {
+                Some(noisy) => asked.push((open, noisy)),
+                None => self.open.push(open),
+            }
+        }
+        self.noisy -= asked.len();
+        let (rows, noisy): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let found = findings(&noisy, rule);
+        for ((row, noisy), finding) in rows.into_iter().zip(noisy).zip(found) {
+            match finding {
+                Finding::Same => self.noisy_same += 1,
+                Finding::CannotTell => self.cannot_tell += 1,
+                Finding::More | Finding::Less => {
+                    let Open { subjects: (_, subject), key, before, after } = row;
+                    let change = Change::Shifted { before, after, noisy: Box::new(noisy) };
+                    self.differences.push(Difference { subject, key, change, ruling: None });
+                }
+            }
+        }
+    }
+
+    /// What differs, the worst first: regressions, then what is only told, then what is better; of each,
+    /// the largest change first, and what has no size before it.
+    pub fn worst_first(&self) -> impl Iterator<Item = &Difference> {
+        let mut sorted: Vec<&Difference> = self.differences.iter().collect();
+        let rank = |it: &Difference| match (it.is_regression(), it.is_better()) {
+            (true, _) => 0,
+            (false, false) => 1,
+            (false, true) => 2,
+        };
+        sorted.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| b.size().total_cmp(&a.size())));
+        sorted.into_iter()
+    }
+
     /// Whether AFTER is not as good as BEFORE: something changed, or is missing.
     pub fn is_regression(&self) -> bool {
         self.differences.iter().any(Difference::is_regression)
@@ -208,12 +324,23 @@ impl Join {
             None if !self.new.insert(id.clone()) => return Err(duplicate("AFTER", subject, id.1)),
             None => Judgement::New(after),
         };
-        let different = |change| Difference { subject, key: id.1, change };
+        let different = |subject, key, change| Difference { subject, key, change, ruling: None };
         match judgement {
             Judgement::Same => self.result.same += 1,
-            Judgement::Noisy => self.result.noisy += 1,
-            Judgement::New(after) => self.new_rows.push(different(Change::New { after })),
-            Judgement::Different(change) => self.result.differences.push(different(change)),
+            Judgement::Open => self.result.noisy += 1,
+            Judgement::Noisy(before, after) => {
+                self.result.noisy += 1;
+                let key = id.1;
+                // A partner beyond BEFORE's kernels has no row there, so it cannot be met here.
+                let subjects = (self.result.before[id.0].clone(), subject);
+                self.result.open.push(Open { subjects, key, before, after });
+            }
+            Judgement::New(after) => {
+                self.new_rows.push(different(subject, id.1, Change::New { after }));
+            }
+            Judgement::Different(change) => {
+                self.result.differences.push(different(subject, id.1, change));
+            }
         }
         Ok(())
     }
@@ -234,6 +361,7 @@ impl Join {
                 subject: self.result.before[subject].clone(),
                 key,
                 change: Change::Missing { before: waiting.side },
+                ruling: None,
             });
         }
         self.result.differences.append(&mut self.new_rows);
@@ -243,7 +371,9 @@ impl Join {
 
 enum Judgement {
     Same,
-    Noisy,
+    /// Neither pass nor fail on one side: there is nothing to hold against it.
+    Open,
+    Noisy(Side, Side),
     New(Side),
     Different(Change),
 }
@@ -256,16 +386,36 @@ fn judge(metric: &Metric, before: &Side, after: Side) -> Judgement {
     let before = before.clone();
     let open = |side: &Side| side.status == Status::Unresolved;
     if open(&before) || open(&after) {
-        // Neither pass nor fail: there is nothing to hold against it.
-        return Judgement::Noisy;
+        return Judgement::Open;
     }
+    let absent = before.value.is_none() && before.status == Status::Skipped;
     match (before.deterministic, after.deterministic) {
+        // What could be had on neither side is no noise.
+        (false, false) if absent && equal => Judgement::Same,
         (true, true) if equal => Judgement::Same,
-        (false, false) if !newly_failed => Judgement::Noisy,
+        (false, false) if !newly_failed => Judgement::Noisy(before, after),
         (true, true) | (false, false) => Judgement::Different(Change::Changed { before, after }),
         (true, false) | (false, true) => {
             Judgement::Different(Change::Determinism { before, after })
         }
+    }
+}
+
+/// Single values by row and boot.
+struct Boots<'a>(HashMap<(&'a Subject, &'a Key), BTreeMap<u32, Vec<f64>>>);
+
+impl<'a> Boots<'a> {
+    fn of(samples: &'a [Sample]) -> Self {
+        let mut boots: HashMap<_, BTreeMap<u32, Vec<f64>>> = HashMap::new();
+        for sample in samples {
+            let of_row = boots.entry((&sample.subject, &sample.key)).or_default();
+            of_row.entry(sample.boot).or_default().push(sample.value.as_f64());
+        }
+        Self(boots)
+    }
+
+    fn get(&self, subject: &Subject, key: &Key) -> Vec<Vec<f64>> {
+        self.0.get(&(subject, key)).map_or_else(Vec::new, |of| of.values().cloned().collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A comparison for people.
 
-use super::{Change, Comparison, Difference, Side};
-use crate::record::{Metric, Name, Status, Subject, Target};
+use super::{Change, Comparison, Difference, Ruling, Side, Surroundings};
+use crate::record::{Larger, Metric, Name, Status, Subject, Target};
 use crate::table::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use std::fmt::Write;
 
@@ -17,10 +17,14 @@ const COLUMNS: [(&str, Align); 6] = [
 impl Comparison {
     /// The comparison as text: what was compared, the rows that differ, the verdict. At most
     /// [`WIDTH`](crate::table::WIDTH) columns wide.
-    pub fn render(&self, style: Style) -> String {
+    pub fn render(&self, surroundings: Option<&Surroundings>, style: Style) -> String {
         let mut text = String::new();
         for (side, subjects) in [("BEFORE", &self.before), ("AFTER ", &self.after)] {
             text.push_str(&paragraph(style, &format!("{side}  {}", list(subjects)), Tone::Normal));
+        }
+        for (name, before, after) in surroundings.map_or(&[][..], |it| &it.differ) {
+            let line = format!("differs: {name}: {before} → {after}");
+            text.push_str(&paragraph(style, &line, Tone::Normal));
         }
         for (before, after) in self.unlike() {
             let line = format!("compared: {before} with {after}");
@@ -71,13 +75,16 @@ impl Comparison {
         };
         let parts = [
             (count(|change| matches!(change, Change::Changed { .. })), "changed"),
+            (count(|change| matches!(change, Change::Shifted { .. })), "noisy and changed"),
             (
                 count(|change| matches!(change, Change::Determinism { .. })),
                 "deterministic on one side only",
             ),
             (count(|change| matches!(change, Change::Missing { .. })), "missing in AFTER"),
             (count(|change| matches!(change, Change::New { .. })), "new in AFTER"),
-            (self.noisy, "not compared yet (noisy)"),
+            (self.noisy_same, "noisy and the same"),
+            (self.cannot_tell, "noisy, of which nothing can be told"),
+            (self.noisy, "noisy without single values or unresolved, not compared"),
         ];
         let mut sentence = format!("Rows: {} equal", self.same);
         for (count, what) in parts.into_iter().filter(|(count, _)| *count != 0) {
@@ -101,12 +108,7 @@ fn heading(difference: &Difference) -> (&Subject, &Target, &Name) {
 
 impl Difference {
     fn add_to(&self, grid: &mut Grid) {
-        let (what, tone) = match &self.change {
-            Change::Changed { .. } => ("changed", Tone::Bad),
-            Change::Determinism { .. } => ("exact on one side", Tone::Bad),
-            Change::Missing { .. } => ("missing", Tone::Bad),
-            Change::New { .. } => ("new", Tone::Normal),
-        };
+        let (what, tone) = self.named();
         let (before, after) = self.change.sides();
         let metric = &self.key.metric;
         let texts = [
@@ -118,6 +120,32 @@ impl Difference {
         ];
         let cells = texts.iter().map(|text| (text.as_str(), Tone::Normal));
         grid.row(std::iter::once((what, tone)).chain(cells));
+    }
+
+    /// What it is called, and how that is shown.
+    pub(super) fn named(&self) -> (&'static str, Tone) {
+        match (self.ruling, &self.change) {
+            (Some(Ruling::Within), _) => ("within limit", Tone::Normal),
+            (Some(Ruling::Allowed), _) => ("allowed", Tone::Normal),
+            (Some(Ruling::Broken), _) => ("limit broken", Tone::Bad),
+            (None, change) => self.word(change),
+        }
+    }
+
+    /// What a difference is called that no limit decides about.
+    fn word(&self, change: &Change) -> (&'static str, Tone) {
+        match change {
+            Change::Changed { .. } | Change::Shifted { .. } if self.is_better() => {
+                ("better", Tone::Good)
+            }
+            Change::Changed { .. } | Change::Shifted { .. } => match self.key.metric.larger_is() {
+                Larger::Neither => ("changed", Tone::Bad),
+                Larger::Better | Larger::Worse => ("worse", Tone::Bad),
+            },
+            Change::Determinism { .. } => ("exact on one side", Tone::Bad),
+            Change::Missing { .. } => ("missing", Tone::Bad),
+            Change::New { .. } => ("new", Tone::Normal),
+        }
     }
 
     /// Why AFTER is not ok, if it is not.
@@ -133,33 +161,46 @@ impl Change {
     /// BEFORE and AFTER.
     pub const fn sides(&self) -> (Option<&Side>, Option<&Side>) {
         match self {
-            Self::Changed { before, after } | Self::Determinism { before, after } => {
-                (Some(before), Some(after))
-            }
+            Self::Changed { before, after }
+            | Self::Determinism { before, after }
+            | Self::Shifted { before, after, .. } => (Some(before), Some(after)),
             Self::Missing { before } => (Some(before), None),
             Self::New { after } => (None, Some(after)),
         }
     }
 }
 
-fn side_text(metric: &Metric, side: Option<&Side>) -> String {
+pub(super) fn side_text(metric: &Metric, side: Option<&Side>) -> String {
     let Some(side) = side else {
         return NOTHING.to_owned();
     };
-    let noise = if side.deterministic { "" } else { " (noisy)" };
+    let noise = if side.deterministic { "" } else { "(noisy)" };
     let value = match (metric, side.value) {
         (Metric::Verdict, _) => side.reason.clone(),
-        (_, Some(value)) => value.to_string(),
+        (_, Some(value)) if side.deterministic => value.to_string(),
+        (_, Some(value)) => short(value.as_f64()),
         (_, None) => String::new(),
     };
     let status = match side.status {
         Status::Ok if !value.is_empty() => "",
         status => status.as_str(),
     };
-    format!("{value} {status}{noise}").trim().to_owned()
+    let parts = [value.as_str(), status, noise].into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
 }
 
-fn difference_text(before: Option<&Side>, after: Option<&Side>) -> String {
+/// A noisy value, to as many digits as may mean anything.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    match size {
+        100_000.0.. => format!("{value:.0}"),
+        100.0.. => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+pub(super) fn difference_text(before: Option<&Side>, after: Option<&Side>) -> String {
+    let is_noisy = after.is_some_and(|side| !side.deterministic);
     let numbers = before.zip(after).and_then(|(before, after)| {
         (before.unit == after.unit)
             .then(|| before.value.zip(after.value))
@@ -172,6 +213,7 @@ fn difference_text(before: Option<&Side>, after: Option<&Side>) -> String {
     // Counts are subtracted as integers: exact beyond 2^53.
     let difference = match (before.as_count(), after.as_count()) {
         (Some(before), Some(after)) => format!("{:+}", i128::from(after) - i128::from(before)),
+        _ if is_noisy => format!("{:+.1}", after.as_f64() - before.as_f64()),
         _ => format!("{:+}", after.as_f64() - before.as_f64()),
     };
     match before.as_f64() {

@@ -66,6 +66,17 @@ pub enum Metric {
     Check(Name),
 }
 
+/// What it means that a value is larger than another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Larger {
+    /// It costs the guest more.
+    Worse,
+    /// It costs the guest less.
+    Better,
+    /// It is another experiment, or something else is wrong.
+    Neither,
+}
+
 /// The metrics of one word.
 const PLAIN: [(&str, Metric); 15] = [
     ("verdict", Metric::Verdict),
@@ -125,6 +136,36 @@ impl Metric {
             | Self::Fastpath(_)
             | Self::Parameter(_)
             | Self::Check(_) => Unit::None,
+        }
+    }
+
+    /// What a larger value means.
+    pub const fn larger_is(&self) -> Larger {
+        match self {
+            Self::Exits
+            | Self::DrExits
+            | Self::ExitsBy(_)
+            | Self::GuestCycles
+            | Self::Instructions
+            | Self::HostCycles
+            | Self::Ns
+            | Self::ShareLost
+            | Self::ShareLostAt(_)
+            | Self::Lost(_)
+            | Self::TakenPerSecond
+            | Self::LostPerSecond
+            | Self::Cost(_)
+            | Self::Residual(_) => Larger::Worse,
+            Self::Crossing(_) => Larger::Better,
+            Self::Verdict
+            | Self::InterposedExits
+            | Self::AsyncExits
+            | Self::WarmUp
+            | Self::PlayedSwitches
+            | Self::RecordedNs
+            | Self::Fastpath(_)
+            | Self::Parameter(_)
+            | Self::Check(_) => Larger::Neither,
         }
     }
 

@@ -13,7 +13,7 @@ mod value;
 mod vocabulary;
 
 pub use columns::header;
-pub use metric::Metric;
+pub use metric::{Larger, Metric};
 pub use name::Name;
 pub use outcome::{Invalid, Outcome};
 pub use row::{Cell, Key, Record, Run, Sample, Subject, Target};

@@ -1,0 +1,192 @@
+//! Noisy values held against each other.
+//!
+//! A change needs both: ranks that one distribution would hardly give ([`rank_test`], corrected for how
+//! many metrics were asked at once), and a size that matters. What is neither a change nor known to be
+//! none is told as such.
+
+use super::rank::rank_test;
+use crate::statistics::{Median, median};
+
+/// What counts as a change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// The smallest change of a median that matters, as a share.
+    pub effect: f64,
+    /// How probable a change may be that is none, over all metrics together.
+    pub level: f64,
+}
+
+impl Default for Rule {
+    /// 2 %, as a measurement must be able to resolve, and one in twenty.
+    fn default() -> Self {
+        Self { effect: crate::statistics::RESOLUTION, level: 0.05 }
+    }
+}
+
+/// Boots of either side from which on they are compared by their medians: of fewer, even the most
+/// unequal ranks are no evidence.
+pub const BOOTS: usize = 4;
+
+/// What the single values say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// AFTER is larger.
+    More,
+    /// AFTER is smaller.
+    Less,
+    /// Whatever change there is, it is too small to matter.
+    Same,
+    /// Neither is shown.
+    CannotTell,
+}
+
+/// A noisy metric of both sides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Noisy {
+    /// BEFORE's median.
+    pub before: Median,
+    /// AFTER's.
+    pub after: Median,
+    /// The probability of such ranks without a change, not corrected yet.
+    pub p: f64,
+    /// Whether the boots of the two sides do not overlap; none of a single boot.
+    apart: Option<bool>,
+}
+
+impl Noisy {
+    /// Of single values by boot. None where a side has no value.
+    pub fn of(before: &[Vec<f64>], after: &[Vec<f64>]) -> Option<Self> {
+        let boots = |side: &[Vec<f64>]| -> Vec<f64> {
+            side.iter().filter_map(|values| Some(median(values)?.value)).collect()
+        };
+        let (boots_before, boots_after) = (boots(before), boots(after));
+        let fewest = boots_before.len().min(boots_after.len());
+        let all = |side: &[Vec<f64>]| side.concat();
+        // Boots differ more than the batches of one: with enough of them only they count.
+        let (ours, theirs) = if fewest >= BOOTS {
+            (boots_before.clone(), boots_after.clone())
+        } else {
+            (all(before), all(after))
+        };
+        Some(Self {
+            before: median(&ours)?,
+            after: median(&theirs)?,
+            p: rank_test(&ours, &theirs)?,
+            apart: (boots_before.len().max(boots_after.len()) > 1 && fewest < BOOTS)
+                .then(|| are_apart(&boots_before, &boots_after)),
+        })
+    }
+
+    /// The change of the median, as a share of BEFORE's.
+    pub fn change(&self) -> f64 {
+        self.after.value / self.before.value - 1.0
+    }
+
+    /// The least and the most that the change may be, by the intervals of both medians.
+    pub fn change_between(&self) -> Option<(f64, f64)> {
+        let ((low, high), (new_low, new_high)) = self.before.interval.zip(self.after.interval)?;
+        Some((new_low / high - 1.0, new_high / low - 1.0))
+    }
+
+    /// What that says, with the probability as corrected.
+    fn finding(&self, rule: Rule, corrected: f64) -> Finding {
+        let change = self.change();
+        let shown = corrected < rule.level && self.apart.unwrap_or(true);
+        match self.change_between() {
+            _ if shown && change > rule.effect => Finding::More,
+            _ if shown && change < -rule.effect => Finding::Less,
+            Some((least, most)) if least >= -rule.effect && most <= rule.effect => Finding::Same,
+            _ => Finding::CannotTell,
+        }
+    }
+}
+
+/// Whether every boot of one side lies beyond every boot of the other.
+fn are_apart(one: &[f64], other: &[f64]) -> bool {
+    let below = |low: &[f64], high: &[f64]| low.iter().all(|a| high.iter().all(|b| a < b));
+    below(one, other) || below(other, one)
+}
+
+/// What each of the metrics says, all asked at once: Holm's step-down correction (S. Holm, "A simple
+/// sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979).
+pub fn findings(asked: &[Noisy], rule: Rule) -> Vec<Finding> {
+    let mut order: Vec<usize> = (0..asked.len()).collect();
+    order.sort_by(|&a, &b| asked[a].p.total_cmp(&asked[b].p));
+    let mut found = vec![Finding::CannotTell; asked.len()];
+    let mut corrected = 0.0_f64;
+    for (place, &index) in order.iter().enumerate() {
+        let left = crate::Value::count((asked.len() - place) as u64).as_f64();
+        corrected = corrected.max(asked[index].p * left).min(1.0);
+        found[index] = asked[index].finding(rule, corrected);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Values around a middle, a thousandth apart.
+    fn around(middle: f64, count: u32) -> Vec<f64> {
+        (0..count).map(|i| middle * (1.0 + f64::from(i * 7 % count) / 1000.0)).collect()
+    }
+
+    fn one(before: &[Vec<f64>], after: &[Vec<f64>]) -> Finding {
+        findings(&[Noisy::of(before, after).unwrap()], Rule::default())[0]
+    }
+
+    #[test]
+    fn a_change_must_be_both_sure_and_large_enough() {
+        let before = [around(100.0, 20)];
+        assert_eq!(one(&before, &[around(105.0, 20)]), Finding::More);
+        assert_eq!(one(&before, &[around(95.0, 20)]), Finding::Less);
+        assert_eq!(one(&before, &[around(100.5, 20)]), Finding::Same, "sure, but small");
+        let three = [around(100.0, 3)];
+        assert_eq!(one(&three, &[around(105.0, 3)]), Finding::CannotTell, "by chance in 10 %");
+        let wide = [(1..=20).map(|i| 80.0 + 2.0 * f64::from(i)).collect()];
+        assert_eq!(one(&before, &wide), Finding::CannotTell);
+    }
+
+    #[test]
+    fn boots_that_overlap_are_no_change_however_sure_their_batches_are() {
+        let boots = |middles: &[f64]| middles.iter().map(|m| around(*m, 50)).collect::<Vec<_>>();
+        let before = boots(&[100.0, 107.0]);
+        assert_eq!(one(&before, &boots(&[104.0, 108.0])), Finding::CannotTell);
+        assert_eq!(one(&before, &boots(&[115.0, 117.0])), Finding::More);
+        // With enough of them they are compared as what they are.
+        let many = boots(&[100.0, 107.0, 101.0, 106.0, 103.0]);
+        assert_eq!(one(&many, &boots(&[104.0, 100.0, 108.0, 103.0, 105.0])), Finding::CannotTell);
+        assert_eq!(one(&many, &boots(&[112.0, 111.0, 115.0, 113.0, 114.0])), Finding::More);
+    }
+
+    #[test]
+    fn of_many_metrics_asked_at_once_more_is_wanted() {
+        let weak = Noisy::of(&[vec![1.0, 2.0, 3.0, 4.0]], &[vec![5.0, 6.0, 7.0, 8.0]]).unwrap();
+        assert!(weak.p < 0.05);
+        let rule = Rule::default();
+        assert_eq!(findings(std::slice::from_ref(&weak), rule), [Finding::More]);
+        assert_eq!(findings(&[weak.clone(), weak], rule), [Finding::CannotTell; 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn either_way_round_the_finding_is_the_opposite(
+            before in prop::collection::vec(90f64..110.0, 6..40),
+            after in prop::collection::vec(90f64..140.0, 6..40),
+        ) {
+            // An effect of nothing: shares of the two sides are not quite opposite.
+            let rule = Rule { effect: 0.0, level: 0.05 };
+            let find = |one: &[f64], other: &[f64]| {
+                findings(&[Noisy::of(&[one.to_vec()], &[other.to_vec()]).unwrap()], rule)[0]
+            };
+            let opposite = match find(&before, &after) {
+                Finding::More => Finding::Less,
+                Finding::Less => Finding::More,
+                same => same,
+            };
+            prop_assert_eq!(find(&after, &before), opposite);
+        }
+    }
+}
