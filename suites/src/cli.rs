@@ -265,6 +265,32 @@ pub struct CompareArgs {
     pub before: PathBuf,
     /// The run to judge
     pub after: PathBuf,
+    /// Limits that decide which rows may differ, and by how much: a TOML file of [[limit]] tables
+    #[arg(long, value_name = "FILE")]
+    pub gate: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, default_value = "table")]
+    pub format: CompareFormat,
+    /// The smallest change of a noisy metric's median that matters, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0, value_parser = percent)]
+    pub min_effect: f64,
+}
+
+/// How `drbench compare` prints.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CompareFormat {
+    /// A table for a terminal
+    Table,
+    /// For a mail or a pull request
+    Markdown,
+}
+
+/// A share in percent, from 0 to 1000.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(percent),
+        _ => Err(format!("`{text}` is no number from 0 to 1000")),
+    }
 }
 
 /// `drbench cache`

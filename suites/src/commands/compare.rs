@@ -1,20 +1,60 @@
 //! `drbench compare`: what changed between two runs.
 
-use crate::cli::CompareArgs;
+use std::path::Path;
+
+use reports::compare::{Gate, Rule, Surroundings};
+use reports::{RunInfo, Sample, read};
+
+use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
 
+/// What surrounded the runs, where both are run directories.
+fn surroundings(args: &CompareArgs) -> Result<Option<Surroundings>, Failure> {
+    let has = |dir: &Path| dir.join(reports::store::RUN).exists();
+    if !(has(&args.before) && has(&args.after)) {
+        return Ok(None);
+    }
+    let [before, after] = [&args.before, &args.after].map(|dir| RunInfo::read(dir));
+    let before = before.map_err(Failure::environment)?;
+    Ok(Some(Surroundings::of(&before, &after.map_err(Failure::environment)?)))
+}
+
+/// The single values of a run, none where only a file of results is given, or what lies beside has
+/// none.
+fn samples(path: &Path) -> Result<Vec<Sample>, Failure> {
+    if path.is_dir() && path.join(reports::store::SAMPLES).exists() {
+        read::read_samples(path).map_err(Failure::environment)
+    } else {
+        Ok(vec![])
+    }
+}
+
 /// Compares, prints, and says by its status whether anything changed or is missing.
 pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
+    let gate = args.gate.as_deref().map(Gate::open).transpose().map_err(Failure::environment)?;
     let before = reports::open(&args.before).map_err(Failure::environment)?;
     let after = reports::open(&args.after).map_err(Failure::environment)?;
-    let comparison = reports::compare(before, after).map_err(Failure::environment)?;
+    let mut comparison = reports::compare(before, after).map_err(Failure::environment)?;
+    if comparison.noisy > 0 {
+        let rule = Rule { effect: args.min_effect / 100.0, ..Rule::default() };
+        let [before, after] = [&args.before, &args.after].map(|path| samples(path));
+        comparison.judge(&before?, &after?, rule);
+    }
+    if let Some(gate) = &gate {
+        comparison.gate(gate);
+    }
     if comparison.before.is_empty() {
         return Err(Failure::usage(format!(
             "{} holds no rows: its run ended before anything was measured; compare with another",
             args.before.display()
         )));
     }
-    write_out(format_args!("{}", comparison.render(terminal::style())))?;
+    let surroundings = surroundings(args)?;
+    let text = match args.format {
+        CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
+        CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
+    };
+    write_out(format_args!("{text}"))?;
     Ok(if comparison.is_regression() { Status::Regression } else { Status::Done })
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod bisect;
 mod common;
+mod compare;
 mod failures;
 mod lab_cost;
 mod lab_policy;
