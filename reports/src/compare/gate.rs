@@ -13,7 +13,7 @@
 
 use super::{Change, Comparison, Difference};
 use crate::record::{Key, Larger, Status};
-use globset::{Glob, GlobMatcher};
+use glob::Pattern;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,7 @@ enum Way {
 #[derive(Debug)]
 struct Limit {
     /// A column's value of a row, and what it must look like.
-    globs: Vec<(Column, GlobMatcher)>,
+    globs: Vec<(Column, Pattern)>,
     bound: Bound,
     /// None: the way that is worse.
     way: Option<Way>,
@@ -163,8 +163,8 @@ impl Written {
         let mut globs = Vec::new();
         for (glob, column) in columns {
             let Some(glob) = glob else { continue };
-            let matcher = Glob::new(&glob).map_err(|error| format!("`{glob}`: {error}"))?;
-            globs.push((column, matcher.compile_matcher()));
+            let pattern = Pattern::new(&glob).map_err(|error| format!("`{glob}`: {error}"))?;
+            globs.push((column, pattern));
         }
         let bounds = [
             self.exact.filter(|exact| *exact).map(|_| Bound::Exact),
@@ -194,7 +194,7 @@ impl Written {
 
 impl Limit {
     fn fits(&self, key: &Key) -> bool {
-        self.globs.iter().all(|(column, glob)| glob.is_match(column(key)))
+        self.globs.iter().all(|(column, glob)| glob.matches(&column(key)))
     }
 
     fn ruling(&self, difference: &Difference) -> Option<Ruling> {
