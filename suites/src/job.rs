@@ -203,5 +203,11 @@ fn together(crew: &Crew, cell: JobCell, effort: Effort) -> JobCrew {
     let switches = workload.switches.saturating_mul(vcpus.into());
     let watchdog_seconds = effort.watchdog_seconds(&Workload { switches, ..workload });
     let cell = JobCell { watchdog_seconds, costed: crew.is_costed(), ..cell };
-    JobCrew { cell, vcpus, placement, shows_breakpoint: workload.armed }
+    JobCrew {
+        cell,
+        vcpus,
+        placement,
+        shows_breakpoint: workload.armed,
+        comes_out: smp::comes_out(&workload),
+    }
 }

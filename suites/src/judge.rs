@@ -307,9 +307,9 @@ pub fn fast_path(verdict: &Verdict, probe: &Cell, batches: &[Batch]) -> Result<R
         let predicted = probe.workload.predict(policy, rearm);
         // Two DR exits with an asynchronous exit prove nothing: only undisturbed batches count here.
         let exact = |batch: &&Batch| {
-            examine(batch, policy, predicted) == Finding::Exact
-                // A total alone cannot tell what it leaves out.
-                && (rearm != Rearm::NoUncounted || batch.trace.is_some() && batch.exits.is_some())
+            // What the statistics leave out, only they can tell; no exit is counted that was none.
+            (rearm != Rearm::NoUncounted || batch.exits.is_some())
+                && examine(batch, policy, predicted) == Finding::Exact
         };
         if told && batches.iter().filter(exact).count() >= Effort::NEEDED as usize {
             return Ok(rearm);

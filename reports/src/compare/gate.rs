@@ -200,6 +200,8 @@ impl Limit {
     fn ruling(&self, difference: &Difference) -> Option<Ruling> {
         let by = match self.bound {
             Bound::Allowed => return Some(Ruling::Allowed),
+            // A new row is told, whatever the limit.
+            Bound::Exact if matches!(difference.change, Change::New { .. }) => return None,
             Bound::Exact => return Some(Ruling::Broken),
             Bound::Relative(_) | Bound::Absolute(_) => self.beyond(difference)?,
         };
@@ -220,7 +222,7 @@ impl Limit {
         let (before, after) = before.value.zip(after.value)?;
         let more = after.as_f64() - before.as_f64();
         let by = match self.bound {
-            Bound::Relative(_) => more / before.as_f64(),
+            Bound::Relative(_) => more / before.as_f64().abs(),
             Bound::Exact | Bound::Absolute(_) | Bound::Allowed => more,
         };
         let most = match self.bound {

@@ -125,7 +125,10 @@ impl Difference {
     pub fn is_regression(&self) -> bool {
         match self.ruling {
             Some(ruling) => ruling == Ruling::Broken,
-            None => !self.is_better() && !matches!(self.change, Change::New { .. }),
+            None => match &self.change {
+                Change::New { after } => after.status == Status::Failed,
+                _ => !self.is_better(),
+            },
         }
     }
 
@@ -180,6 +183,8 @@ pub struct Comparison {
     pub noisy_same: usize,
     /// And of how many neither is shown.
     pub cannot_tell: usize,
+    /// Rows that are unresolved in AFTER only.
+    pub newly_open: usize,
     /// The rows that are to be judged.
     open: Vec<Open>,
     /// Changed rows in the order of AFTER, then missing ones in the order of BEFORE, then new ones
@@ -203,10 +208,11 @@ impl Comparison {
     pub fn judge(&mut self, before: &[Sample], after: &[Sample], rule: Rule) {
         let (before, after) = (Boots::of(before), Boots::of(after));
         let mut asked = Vec::new();
+        let rows = self.open.len();
         for open in std::mem::take(&mut self.open) {
             let ours = before.get(&open.subjects.0, &open.key);
             let theirs = after.get(&open.subjects.1, &open.key);
-            match Noisy::of(&ours, &theirs) {
+            match Noisy::of(&ours, &theirs, rows, rule) {
                 Some(noisy) => asked.push((open, noisy)),
                 None => self.open.push(open),
             }
@@ -220,6 +226,13 @@ impl Comparison {
                 Finding::CannotTell => self.cannot_tell += 1,
                 Finding::More | Finding::Less => {
                     let Open { subjects: (_, subject), key, before, after } = row;
+                    // A row's own value may be its first boot's: what was judged is what is shown.
+                    let judged = |side: Side, median: f64| Side {
+                        value: Value::real(median).or(side.value),
+                        ..side
+                    };
+                    let before = judged(before, noisy.before.value);
+                    let after = judged(after, noisy.after.value);
                     let change = Change::Shifted { before, after, noisy: Box::new(noisy) };
                     self.differences.push(Difference { subject, key, change, ruling: None });
                 }
@@ -328,6 +341,7 @@ impl Join {
         match judgement {
             Judgement::Same => self.result.same += 1,
             Judgement::Open => self.result.noisy += 1,
+            Judgement::NewlyOpen => self.result.newly_open += 1,
             Judgement::Noisy(before, after) => {
                 self.result.noisy += 1;
                 let key = id.1;
@@ -371,8 +385,11 @@ impl Join {
 
 enum Judgement {
     Same,
-    /// Neither pass nor fail on one side: there is nothing to hold against it.
+    /// Neither pass nor fail on one side, or nothing of the kernel's: there is nothing to hold
+    /// against it.
     Open,
+    /// Resolved in BEFORE, and not in AFTER.
+    NewlyOpen,
     Noisy(Side, Side),
     New(Side),
     Different(Change),
@@ -385,14 +402,23 @@ fn judge(metric: &Metric, before: &Side, after: Side) -> Judgement {
         && (before.value, before.status, before.unit) == (after.value, after.status, after.unit);
     let before = before.clone();
     let open = |side: &Side| side.status == Status::Unresolved;
-    if open(&before) || open(&after) {
+    if !newly_failed && !open(&before) && open(&after) {
+        return Judgement::NewlyOpen;
+    }
+    if !newly_failed && (open(&before) || open(&after)) {
         return Judgement::Open;
     }
-    let absent = before.value.is_none() && before.status == Status::Skipped;
+    let is_absent = |side: &Side| side.status == Status::Skipped && side.value.is_none();
     match (before.deterministic, after.deterministic) {
         // What could be had on neither side is no noise.
-        (false, false) if absent && equal => Judgement::Same,
+        (false, false) if is_absent(&before) && equal => Judgement::Same,
         (true, true) if equal => Judgement::Same,
+        (false, false) if is_absent(&before) && !newly_failed => Judgement::New(after),
+        (false, false) if is_absent(&after) => {
+            Judgement::Different(Change::Changed { before, after })
+        }
+        // How much of it there was says nothing of the kernel.
+        (false, false) if !newly_failed && metric.larger_is() == Larger::Neither => Judgement::Open,
         (false, false) if !newly_failed => Judgement::Noisy(before, after),
         (true, true) | (false, false) => Judgement::Different(Change::Changed { before, after }),
         (true, false) | (false, true) => {

@@ -23,10 +23,6 @@ impl Default for Rule {
     }
 }
 
-/// Boots of either side from which on they are compared by their medians: of fewer, even the most
-/// unequal ranks are no evidence.
-pub const BOOTS: usize = 4;
-
 /// What the single values say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -54,38 +50,40 @@ pub struct Noisy {
 }
 
 impl Noisy {
-    /// Of single values by boot. None where a side has no value.
-    pub fn of(before: &[Vec<f64>], after: &[Vec<f64>]) -> Option<Self> {
+    /// Of single values by boot, one of so many rows that are asked at once. None where a side has no
+    /// value.
+    pub fn of(before: &[Vec<f64>], after: &[Vec<f64>], rows: usize, rule: Rule) -> Option<Self> {
         let boots = |side: &[Vec<f64>]| -> Vec<f64> {
             side.iter().filter_map(|values| Some(median(values)?.value)).collect()
         };
         let (boots_before, boots_after) = (boots(before), boots(after));
-        let fewest = boots_before.len().min(boots_after.len());
-        let all = |side: &[Vec<f64>]| side.concat();
-        // Boots differ more than the batches of one: with enough of them only they count.
-        let (ours, theirs) = if fewest >= BOOTS {
+        // Boots differ more than the batches of one. Where there are so many that their medians alone
+        // can show a change, only they count; of fewer, none of one side may lie among the other's.
+        let enough = can_show(boots_before.len(), boots_after.len(), rows, rule);
+        let (ours, theirs) = if enough {
             (boots_before.clone(), boots_after.clone())
         } else {
-            (all(before), all(after))
+            (before.concat(), after.concat())
         };
         Some(Self {
             before: median(&ours)?,
             after: median(&theirs)?,
             p: rank_test(&ours, &theirs)?,
-            apart: (boots_before.len().max(boots_after.len()) > 1 && fewest < BOOTS)
+            apart: (boots_before.len().max(boots_after.len()) > 1 && !enough)
                 .then(|| are_apart(&boots_before, &boots_after)),
         })
     }
 
     /// The change of the median, as a share of BEFORE's.
     pub fn change(&self) -> f64 {
-        self.after.value / self.before.value - 1.0
+        (self.after.value - self.before.value) / self.before.value.abs()
     }
 
     /// The least and the most that the change may be, by the intervals of both medians.
     pub fn change_between(&self) -> Option<(f64, f64)> {
         let ((low, high), (new_low, new_high)) = self.before.interval.zip(self.after.interval)?;
-        Some((new_low / high - 1.0, new_high / low - 1.0))
+        let size = self.before.value.abs();
+        Some(((new_low - high) / size, (new_high - low) / size))
     }
 
     /// What that says, with the probability as corrected.
@@ -99,6 +97,15 @@ impl Noisy {
             _ => Finding::CannotTell,
         }
     }
+}
+
+/// Whether the most unequal ranks of so many boots would be evidence for one of so many rows.
+fn can_show(before: usize, after: usize, rows: usize, rule: Rule) -> bool {
+    let values =
+        |count: usize, from: u32| -> Vec<f64> { (from..).take(count).map(f64::from).collect() };
+    let most_unequal = rank_test(&values(before, 0), &values(after, 1_000_000));
+    let rows = crate::Value::count(rows as u64).as_f64();
+    most_unequal.is_some_and(|p| p * rows < rule.level)
 }
 
 /// Whether every boot of one side lies beyond every boot of the other.
@@ -134,7 +141,7 @@ mod tests {
     }
 
     fn one(before: &[Vec<f64>], after: &[Vec<f64>]) -> Finding {
-        findings(&[Noisy::of(before, after).unwrap()], Rule::default())[0]
+        findings(&[Noisy::of(before, after, 1, Rule::default()).unwrap()], Rule::default())[0]
     }
 
     #[test]
@@ -163,11 +170,26 @@ mod tests {
 
     #[test]
     fn of_many_metrics_asked_at_once_more_is_wanted() {
-        let weak = Noisy::of(&[vec![1.0, 2.0, 3.0, 4.0]], &[vec![5.0, 6.0, 7.0, 8.0]]).unwrap();
-        assert!(weak.p < 0.05);
         let rule = Rule::default();
+        let (low, high) = ([vec![1.0, 2.0, 3.0, 4.0]], [vec![5.0, 6.0, 7.0, 8.0]]);
+        let weak = Noisy::of(&low, &high, 2, rule).unwrap();
+        assert!(weak.p < 0.05);
         assert_eq!(findings(std::slice::from_ref(&weak), rule), [Finding::More]);
         assert_eq!(findings(&[weak.clone(), weak], rule), [Finding::CannotTell; 2]);
+    }
+
+    #[test]
+    fn five_boots_that_are_all_slower_are_seen_in_each_of_many_rows() {
+        let boots = |middles: [f64; 5]| middles.map(|middle| around(middle, 50)).to_vec();
+        let before = boots([100.0, 101.0, 102.0, 103.0, 104.0]);
+        let after = boots([200.0, 201.0, 202.0, 203.0, 204.0]);
+        let rule = Rule::default();
+        let rows: Vec<_> = (0..64).map(|_| Noisy::of(&before, &after, 64, rule).unwrap()).collect();
+        assert!(findings(&rows, rule).iter().all(|finding| *finding == Finding::More));
+        // And boots among each other's are no change in any.
+        let mixed = boots([99.0, 101.5, 103.5, 150.0, 151.0]);
+        let rows: Vec<_> = (0..64).map(|_| Noisy::of(&before, &mixed, 64, rule).unwrap()).collect();
+        assert!(findings(&rows, rule).iter().all(|finding| *finding == Finding::CannotTell));
     }
 
     proptest! {
@@ -179,7 +201,7 @@ mod tests {
             // An effect of nothing: shares of the two sides are not quite opposite.
             let rule = Rule { effect: 0.0, level: 0.05 };
             let find = |one: &[f64], other: &[f64]| {
-                findings(&[Noisy::of(&[one.to_vec()], &[other.to_vec()]).unwrap()], rule)[0]
+                findings(&[Noisy::of(&[one.to_vec()], &[other.to_vec()], 1, rule).unwrap()], rule)[0]
             };
             let opposite = match find(&before, &after) {
                 Finding::More => Finding::Less,

@@ -84,6 +84,7 @@ impl Comparison {
             (count(|change| matches!(change, Change::New { .. })), "new in AFTER"),
             (self.noisy_same, "noisy and the same"),
             (self.cannot_tell, "noisy, of which nothing can be told"),
+            (self.newly_open, "unresolved in AFTER only"),
             (self.noisy, "noisy without single values or unresolved, not compared"),
         ];
         let mut sentence = format!("Rows: {} equal", self.same);
@@ -138,10 +139,13 @@ impl Difference {
             Change::Changed { .. } | Change::Shifted { .. } if self.is_better() => {
                 ("better", Tone::Good)
             }
-            Change::Changed { .. } | Change::Shifted { .. } => match self.key.metric.larger_is() {
-                Larger::Neither => ("changed", Tone::Bad),
-                Larger::Better | Larger::Worse => ("worse", Tone::Bad),
-            },
+            Change::Changed { before, after } | Change::Shifted { before, after, .. } => {
+                let values = before.value.is_some() && after.value.is_some();
+                match self.key.metric.larger_is() {
+                    Larger::Better | Larger::Worse if values => ("worse", Tone::Bad),
+                    _ => ("changed", Tone::Bad),
+                }
+            }
             Change::Determinism { .. } => ("exact on one side", Tone::Bad),
             Change::Missing { .. } => ("missing", Tone::Bad),
             Change::New { .. } => ("new", Tone::Normal),

@@ -9,24 +9,29 @@ use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
 
-/// What surrounded the runs, where both are run directories.
-fn surroundings(args: &CompareArgs) -> Result<Option<Surroundings>, Failure> {
-    let has = |dir: &Path| dir.join(reports::store::RUN).exists();
-    if !(has(&args.before) && has(&args.after)) {
-        return Ok(None);
-    }
-    let [before, after] = [&args.before, &args.after].map(|dir| RunInfo::read(dir));
-    let before = before.map_err(Failure::environment)?;
-    Ok(Some(Surroundings::of(&before, &after.map_err(Failure::environment)?)))
+/// The run directory of what was given: the directory itself, or the one its `results.csv` lies in.
+fn run_dir(path: &Path) -> Option<&Path> {
+    let is_results = path.file_name().is_some_and(|name| name == reports::store::RESULTS);
+    let dir = if path.is_dir() { Some(path) } else { path.parent().filter(|_| is_results) }?;
+    // Of a bare file name the parent is the empty path.
+    Some(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
 }
 
-/// The single values of a run, none where only a file of results is given, or what lies beside has
-/// none.
+/// What surrounded the runs, where both have a `run.json`.
+fn surroundings(args: &CompareArgs) -> Result<Option<Surroundings>, Failure> {
+    let read = |path: &Path| {
+        let dir = run_dir(path).filter(|dir| dir.join(reports::store::RUN).exists());
+        dir.map(RunInfo::read).transpose().map_err(Failure::environment)
+    };
+    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    Ok(before.zip(after).map(|(before, after)| Surroundings::of(&before, &after)))
+}
+
+/// The single values of a run; none where they do not lie beside its results.
 fn samples(path: &Path) -> Result<Vec<Sample>, Failure> {
-    if path.is_dir() && path.join(reports::store::SAMPLES).exists() {
-        read::read_samples(path).map_err(Failure::environment)
-    } else {
-        Ok(vec![])
+    match run_dir(path).filter(|dir| dir.join(reports::store::SAMPLES).exists()) {
+        Some(dir) => read::read_samples(dir).map_err(Failure::environment),
+        None => Ok(vec![]),
     }
 }
 

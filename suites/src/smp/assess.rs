@@ -183,7 +183,8 @@ impl Seat<'_> {
             }
             Pass::Costed | Pass::Cycles => {
                 let prediction = Prediction::of(cell, verdict, *rearm);
-                let total = prediction.map(|prediction| prediction.exits.total()).or(counted_total);
+                let total =
+                    prediction.map(|prediction| prediction.exits.counted()).or(counted_total);
                 rows::costed(&context, cell, &vcpu.batches, prediction, total, *instructions)
             }
         };

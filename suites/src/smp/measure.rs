@@ -38,7 +38,10 @@ pub fn measure(
             if pass == Pass::Costed && !crew.cell.costed {
                 continue;
             }
-            let impossible = crew.placement.impossible(crew.vcpus, cpus.len(), effort.exact);
+            let impossible = crew
+                .placement
+                .impossible(crew.vcpus, cpus.len(), effort.exact)
+                .or_else(|| crew.never_moved());
             let came = match (impossible, broken.get(&index)) {
                 (Some(why), _) => Came::Impossible(why),
                 (None, Some(why)) => Came::Broken(why.clone()),

@@ -61,6 +61,26 @@ pub struct JobCrew {
     pub placement: Placement,
     /// Whether each vCPU writes its watched bytes at the end, outside of the section.
     pub shows_breakpoint: bool,
+    /// Whether its sections have exits to userspace.
+    pub comes_out: bool,
+}
+
+impl JobCrew {
+    /// Why its threads would stay where they are although they are to be moved.
+    fn never_moved(&self) -> Option<String> {
+        (self.placement == Placement::Moved && !self.comes_out).then(|| {
+            "threads are moved at exits to userspace, and this workload has none: write it with \
+             pio-user/K or hlt/K"
+                .to_owned()
+        })
+    }
+}
+
+/// Whether a section has interposed exits that the host sees.
+pub fn comes_out(workload: &Workload) -> bool {
+    let kind = workload.interposed.map(|interposed| interposed.kind);
+    let seen = matches!(kind, Some(InterposedKind::PioUser | InterposedKind::Hlt));
+    seen && workload.interposed_exits() > 0
 }
 
 /// One pass over one crew.
@@ -159,7 +179,11 @@ pub fn crews(asked: &[Workload], most: u8) -> Vec<Crew> {
             for placement in Placement::ALL {
                 let vcpus = placement.fewest_vcpus()..=most.min(MAX_VCPUS);
                 let cell = if placement == Placement::Preempted { preempted(cell) } else { cell };
-                crews.extend(vcpus.map(|vcpus| Crew { cell, vcpus, placement }));
+                for crew in vcpus.map(|vcpus| Crew { cell, vcpus, placement }) {
+                    if !crews.contains(&crew) {
+                        crews.push(crew);
+                    }
+                }
             }
         }
     }
@@ -187,6 +211,29 @@ mod tests {
         for (index, crew) in crews.iter().enumerate() {
             assert!(!crews[index + 1..].contains(crew), "{crew}");
         }
+    }
+
+    #[test]
+    fn a_workload_given_twice_is_measured_once() {
+        let work = |text: &str| text.parse::<Workload>().unwrap();
+        // A preempted section has work of its own, so two workloads are one there.
+        let asked = [
+            work("dr7,pio-user/1,work=10"),
+            work("dr7,pio-user/1,work=20"),
+            work("dr7,pio-user/1,work=10"),
+        ];
+        let crews = crews(&asked, 2);
+        for (index, crew) in crews.iter().enumerate() {
+            assert!(!crews[index + 1..].contains(crew), "{crew}");
+        }
+    }
+
+    #[test]
+    fn only_exits_that_the_host_sees_are_places_to_move_a_thread() {
+        let out = |text: &str| comes_out(&text.parse().unwrap());
+        assert!(out("dr7,pio-user/1") && out("dr7,hlt/2"));
+        assert!(!out("dr7") && !out("dr7,cpuid/1") && !out("dr7,pio-kernel/1"));
+        assert!(!out("dr7,pio-user/9"), "the section ends before");
     }
 
     #[test]

@@ -250,6 +250,7 @@ fn one_vcpu_that_hangs_does_not_keep_the_others_waiting() {
         vcpus,
         placement,
         shows_breakpoint: false,
+        comes_out: true,
     };
     let crews = [
         crew(2, Placement::Unpinned),
