@@ -8,7 +8,6 @@ use std::time::Duration;
 use bench_vmm::counters::{Statistics, StatisticsSource};
 use bench_vmm::{GuestImage, Host, Machine, MachineConfig, Marker, Vcpu, Watchdog};
 use guest_payloads::{Dr6, Slot, layout};
-use nix::sys::resource::{UsageWho, getrusage};
 
 use super::gate::{Gate, GivenUp};
 use super::placement::{self, Place};
@@ -16,6 +15,7 @@ use super::{Came, CrewMeasured, JobCrew, OfVcpu, Placement, Touched};
 use crate::measure::{
     self, Counters, Emit, Error, Goal, STATISTICS, Section, came_to, guest_debug, undisturbed,
 };
+use crate::noise::preemptions;
 use crate::protocol::{Batch, Effort, Message, Pass, Target};
 
 /// Measures every crew: a pass over all of them for counts, one for costs.
@@ -307,12 +307,6 @@ fn advance(place: &mut Place<'_>, gate: Option<&Gate>) -> Result<(), Error> {
         gate.meet()?;
     }
     Ok(())
-}
-
-/// How often this thread was taken off its CPU so far.
-fn preemptions() -> Result<u64, Error> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-    Ok(u64::try_from(usage.involuntary_context_switches())?)
 }
 
 /// Has the guest write what its first breakpoint watches.
