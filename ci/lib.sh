@@ -40,3 +40,74 @@ build_release() { (cd "$root" && cargo build --release --locked); }
 release_binary() {
   printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/x86_64-unknown-linux-gnu/release/drbench"
 }
+
+# Debian 12 or 13, the systems that the scripts install anything on.
+on_debian() {
+  [[ -r /etc/os-release ]] || return 1
+  # shellcheck disable=SC1091
+  (source /etc/os-release && [[ ${ID:-} == debian && ${VERSION_ID:-} =~ ^1[23]$ ]])
+}
+
+codename() {
+  # shellcheck disable=SC1091
+  (source /etc/os-release && printf '%s\n' "$VERSION_CODENAME")
+}
+
+# The version that apt would install. The lists are fetched if they do not name the package.
+candidate() {
+  local version
+  version=$(policy "$1")
+  if [[ -z $version ]]; then
+    as_root apt-get -qq update >/dev/null
+    version=$(policy "$1")
+  fi
+  printf '%s\n' "$version"
+}
+
+policy() { apt-cache policy "$1" | sed -n 's/^  Candidate: \([0-9].*\)/\1/p'; }
+
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "neither root nor sudo, to install what is missing; run this script as root once"
+  fi
+}
+
+# The package lists are only fetched when apt cannot do with those it has.
+install_packages() {
+  local install=(env DEBIAN_FRONTEND=noninteractive
+    apt-get -qq -y --no-upgrade --no-install-recommends install "$@")
+  as_root true
+  as_root "${install[@]}" >/dev/null 2>&1 && return
+  as_root apt-get -qq update >/dev/null
+  as_root "${install[@]}" >/dev/null
+}
+
+# Where the programs are that read what drbench writes: ci/readers/NAME fetches them into a folder NAME.
+readers_dir() { printf '%s/readers\n' "$(cache_dir)"; }
+
+# python_for NAME PACKAGE==VERSION...: a Python of the reader's own that has these packages.
+python_for() {
+  local place wanted work
+  place=$(readers_dir)/$1
+  wanted=$(printf '%s\n' "${@:2}")
+  [[ -r $place/stamp && $(<"$place/stamp") == "$wanted" ]] && "$place/bin/python" -c '' && return
+  if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    on_debian || die "python3 with venv is missing; the tests of $1 need it"
+    say "installing python3-venv"
+    install_packages python3-venv || die "apt cannot install python3-venv"
+  fi
+  say "fetching ${*:2}"
+  rm -rf "$place"
+  mkdir -p "$(readers_dir)"
+  work=$(mktemp)
+  { python3 -m venv "$place" && "$place/bin/pip" --disable-pip-version-check -q install "${@:2}"; } \
+    >"$work" 2>&1 || die "pip cannot install ${*:2}: $(tail -n 3 "$work")"
+  printf '%s\n' "$wanted" >"$place/stamp"
+  rm -f "$work"
+}

@@ -9,6 +9,7 @@
 pub mod chart;
 pub mod compare;
 mod figures;
+pub mod kept;
 pub mod merge;
 pub mod read;
 pub mod record;
@@ -19,6 +20,7 @@ pub mod version;
 
 pub use chart::{ChartError, cost_chart};
 pub use compare::{Comparison, compare};
+pub use kept::{KeptError, KeptRun};
 pub use merge::{MergeError, Merged, merge, read_all, sort_key};
 pub use read::{ReadError, Reader, open, read};
 pub use record::{

@@ -51,6 +51,8 @@ pub enum Command {
     Summary(SummaryArgs),
     /// Draw what one DR exit costs, by kernel version
     Chart(ChartArgs),
+    /// Write runs down for others: pages for a browser, or a CI system's own format
+    Report(ReportArgs),
 }
 
 /// `drbench env`
@@ -350,4 +352,16 @@ pub struct ChartArgs {
     /// Where the picture goes. A picture that is there is replaced
     #[arg(long, value_name = "FILE.svg")]
     pub out: PathBuf,
+}
+
+/// `drbench report`
+#[derive(Debug, Args)]
+#[group(id = "what", required = true, args = ["html"])]
+pub struct ReportArgs {
+    /// Run directories, their results.csv, or directories of runs
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Write pages that a browser opens from the disk, into a directory that is made
+    #[arg(long, value_name = "DIR")]
+    pub html: Option<PathBuf>,
 }

@@ -70,5 +70,6 @@ fn try_main(command: &Command) -> Result<Status, Failure> {
         Command::Cache(args) => commands::cache::cache(args),
         Command::Summary(args) => commands::summary::summary(args),
         Command::Chart(args) => commands::chart::chart(args),
+        Command::Report(args) => commands::report::report(args),
     }
 }

@@ -3,36 +3,17 @@
 use std::path::Path;
 
 use reports::compare::{Gate, Rule, Surroundings};
-use reports::{RunInfo, Sample, read};
+use reports::kept;
 
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
 
-/// The run directory of what was given: the directory itself, or the one its `results.csv` lies in.
-fn run_dir(path: &Path) -> Option<&Path> {
-    let is_results = path.file_name().is_some_and(|name| name == reports::store::RESULTS);
-    let dir = if path.is_dir() { Some(path) } else { path.parent().filter(|_| is_results) }?;
-    // Of a bare file name the parent is the empty path.
-    Some(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
-}
-
 /// What surrounded the runs, where both have a `run.json`.
 fn surroundings(args: &CompareArgs) -> Result<Option<Surroundings>, Failure> {
-    let read = |path: &Path| {
-        let dir = run_dir(path).filter(|dir| dir.join(reports::store::RUN).exists());
-        dir.map(RunInfo::read).transpose().map_err(Failure::environment)
-    };
+    let read = |path: &Path| kept::info_of(path).map_err(Failure::environment);
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     Ok(before.zip(after).map(|(before, after)| Surroundings::of(&before, &after)))
-}
-
-/// The single values of a run; none where they do not lie beside its results.
-fn samples(path: &Path) -> Result<Vec<Sample>, Failure> {
-    match run_dir(path).filter(|dir| dir.join(reports::store::SAMPLES).exists()) {
-        Some(dir) => read::read_samples(dir).map_err(Failure::environment),
-        None => Ok(vec![]),
-    }
 }
 
 /// Compares, prints, and says by its status whether anything changed or is missing.
@@ -43,7 +24,8 @@ pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
     let mut comparison = reports::compare(before, after).map_err(Failure::environment)?;
     if comparison.noisy > 0 {
         let rule = Rule { effect: args.min_effect / 100.0, ..Rule::default() };
-        let [before, after] = [&args.before, &args.after].map(|path| samples(path));
+        let [before, after] = [&args.before, &args.after]
+            .map(|path| kept::samples_of(path).map_err(Failure::environment));
         comparison.judge(&before?, &after?, rule);
     }
     if let Some(gate) = &gate {

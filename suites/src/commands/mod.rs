@@ -7,5 +7,6 @@ pub mod env;
 pub mod list;
 pub mod merge;
 pub mod payload;
+pub mod report;
 pub mod run;
 pub mod summary;
