@@ -41,7 +41,7 @@ mod watchdog;
 
 pub use crash::{Crash, CrashCause, GuestError, Instruction};
 pub use guest_debug::{DebugRegisters, GuestDebug};
-pub use host::{Host, HostError, KvmModule};
+pub use host::{Host, HostError, KvmModule, exit_below};
 pub use machine::{GuestImage, Irqchip, Machine, MachineConfig, MachineError};
 pub use memory::GuestMemory;
 pub use stop::{DebugStop, Stop};

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{exits, run, subject, target};
+use reports::store::Pace;
 use reports::{Environment, Noise, RunDir, RunInfo, Seen, StoreError, Value};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -126,6 +127,8 @@ fn what_disturbed_a_run_stands_in_run_json_and_an_older_one_without_it_can_be_re
         took_ms: 450,
         steal_ms: Seen::Value(0),
         preemptions: Seen::Value(2),
+        pace: Some(Pace { core_ns: 5_127, below_ns: 4_100 }),
+        unusual_batches: 3,
         preempted_batches: 1,
         frequency_khz: Seen::Unknown("no cpufreq".into()),
         host_breakpoints: Seen::Value(0),

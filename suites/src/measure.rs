@@ -84,7 +84,7 @@ impl Ready {
 /// Measures every cell, and on hardware watches what disturbs that.
 pub fn measure(ready: &mut Ready, plan: &Plan, emit: &mut Emit<'_>) -> Result<(), Error> {
     let Ready { host, bench, trace, target } = ready;
-    let benches = Benches { host, ordinary: bench, with_lapic: None };
+    let benches = Benches { host, ordinary: bench, others: Vec::new(), turn: 0, with_lapic: None };
     emit(Message::Target(Box::new(target.clone())))?;
     let cells = plan.cells.len();
     let (totals, broken) = (vec![None; cells], vec![None; cells]);
@@ -354,6 +354,7 @@ impl Section<'_> {
             exits: grown.and_then(|grown| grown.get(Statistic::Exits)),
             emulated: grown.and_then(|grown| grown.get(Statistic::InsnEmulation)),
             tsc: vcpu.memory().section_ticks(),
+            unusual: false,
             played: vcpu.memory().read_u64(layout::PLAYED),
             faults,
             trace: match &mut counters.trace {

@@ -275,6 +275,8 @@ pub struct Batch {
     pub trace: Option<Trace>,
     /// By the PMU.
     pub cycles: Option<HardwareCounts>,
+    /// The CPU itself was not as usual meanwhile: only where too few batches were better.
+    pub unusual: bool,
 }
 
 /// What the hardware counted over one section.

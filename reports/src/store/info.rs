@@ -7,13 +7,21 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
-/// The version of the files' layout. A reader refuses a newer one.
-pub const SCHEMA: u32 = 1;
+/// The version of the files' layout. A reader refuses a newer one, and reads the older ones.
+///
+/// | version | what is new |
+/// | --- | --- |
+/// | 2 | `noise` in `run.json` tells the CPU's own pace; until then a busy neighbour looked like a slower kernel |
+/// | 1 | the first |
+pub const SCHEMA: u32 = 2;
+
+/// The longest `run.json` that is read, in bytes: a thousand times a usual one.
+const LONGEST: u64 = 64 << 20;
 
 /// What `run.json` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,23 +129,38 @@ impl RunInfo {
     /// # Errors
     /// No such file; not JSON of this form; or a newer [`SCHEMA`].
     pub fn read(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(RUN);
+        let mut text = Vec::new();
+        let file = fs::File::open(&path).map_err(StoreError::io("read", &path))?;
+        file.take(LONGEST + 1).read_to_end(&mut text).map_err(StoreError::io("read", &path))?;
+        Self::parse(&text, &path)
+    }
+
+    /// Reads the text of a `run.json`; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// Not JSON of this form; or a newer [`SCHEMA`].
+    pub fn parse(text: &[u8], path: &Path) -> Result<Self, StoreError> {
         #[derive(Deserialize)]
         struct Version {
             schema: u32,
         }
-        let path = dir.join(RUN);
-        let text = fs::read(&path).map_err(StoreError::io("read", &path))?;
-        let wrong = |problem: String| StoreError::RunJson { path: path.clone(), problem };
+        let wrong = |problem: String| StoreError::RunJson { path: path.to_owned(), problem };
+        if text.len() as u64 > LONGEST {
+            return Err(wrong(format!(
+                "it is longer than {LONGEST} bytes; restore it from a copy"
+            )));
+        }
         let malformed =
             |error: serde_json::Error| wrong(format!("{error}; restore it from a copy"));
-        let version: Version = serde_json::from_slice(&text).map_err(malformed)?;
+        let version: Version = serde_json::from_slice(text).map_err(malformed)?;
         if version.schema > SCHEMA {
             return Err(wrong(format!(
                 "it has schema version {}, this program knows {SCHEMA} at most; use a newer drbench",
                 version.schema
             )));
         }
-        serde_json::from_slice(&text).map_err(malformed)
+        serde_json::from_slice(text).map_err(malformed)
     }
 
     /// Writes `run.json` where none may be yet.

@@ -11,7 +11,7 @@ mod noise;
 
 pub use info::{Emulator, Environment, RunInfo, SCHEMA};
 pub use matrix::MatrixDir;
-pub use noise::{Noise, Seen, Span};
+pub use noise::{Noise, Pace, Seen, Span};
 
 use crate::record::{Invalid, Key, Record, Sample, Subject};
 use appender::Appender;

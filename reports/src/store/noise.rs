@@ -1,5 +1,6 @@
 //! What disturbed a run on hardware, as far as it could be seen.
 
+use crate::record::Value;
 use serde::{Deserialize, Serialize};
 
 /// Something that was looked at: what was seen, or why it cannot be. What cannot be seen is not 0.
@@ -51,6 +52,28 @@ impl From<u64> for Span {
     }
 }
 
+/// How long fixed pieces of work take that neither the guest nor KVM has a part in: controls, by which
+/// a machine that was slower is told from a kernel that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Work that needs nothing but the core, in nanoseconds: its frequency, and who shares it.
+    pub core_ns: u64,
+    /// CPUID on the host, so many times, in nanoseconds: where the host is a guest itself, exits to the
+    /// hypervisor below.
+    pub below_ns: u64,
+}
+
+impl Pace {
+    /// By how much another's controls took longer, as shares of these.
+    pub fn slower(&self, other: &Self) -> [f64; 2] {
+        let share = |ours: u64, theirs: u64| {
+            let [ours, theirs] = [ours, theirs].map(|ns| Value::count(ns).as_f64());
+            if ours > 0.0 { theirs / ours - 1.0 } else { 0.0 }
+        };
+        [share(self.core_ns, other.core_ns), share(self.below_ns, other.below_ns)]
+    }
+}
+
 /// How a run on hardware was measured, and what disturbed it meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noise {
@@ -67,6 +90,13 @@ pub struct Noise {
     pub preemptions: Seen<u64>,
     /// Batches in which that happened. They were thrown away, and others measured instead.
     pub preempted_batches: u64,
+    /// The CPU's own pace, as it usually was. Unknown of runs before schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// Batches during which the CPU itself was not as usual. Others were measured instead, and where
+    /// those were too few, the row is unresolved.
+    #[serde(default)]
+    pub unusual_batches: u64,
     /// Between which frequencies the CPU was seen, in kHz.
     pub frequency_khz: Seen<Span>,
     /// Hardware breakpoints of this host that are in use where the thread ran: with one enabled KVM

@@ -5,15 +5,21 @@
 //! is loaded for that, and the first section after loading is run without counting: it pays for what
 //! loading has pushed out of caches and made KVM forget. So batches of a cell lie as far apart as the
 //! pass is long, and what one of them met tells nothing of the next. One during which another program
-//! had the CPU is no measurement of the guest, and is thrown away.
+//! had the CPU is no measurement of the guest, and is thrown away; one during which the CPU itself was
+//! not as usual ([`Pace`]) is put aside.
 
 use std::time::Duration;
 
 use bench_vmm::Watchdog;
+use reports::statistics;
 
 use super::{Bench, Counters, Emit, Error, Goal, Run};
-use crate::noise::{Order, Watch, preemptions};
+use crate::noise::{Looks, Order, Pace, Watch, preemptions};
 use crate::protocol::{Batch, JobCell, Measured, Message, Pass};
+
+/// Machines that take turns. Where a machine's parts lie in the host's memory is chance, and was seen to
+/// make all its exits up to 5 % dearer: so no run has but the one.
+const MACHINES: usize = 9;
 
 /// A cell in the rounds.
 struct Arm<'a> {
@@ -21,6 +27,12 @@ struct Arm<'a> {
     cell: &'a JobCell,
     goal: Goal,
     batches: Vec<Batch>,
+    /// The looks at the CPU beside each of them.
+    looks: Vec<Looks>,
+    /// Batches that were put aside, as the CPU was not as usual.
+    unusual: Vec<Batch>,
+    /// How many, also when they are told.
+    unusual_batches: u64,
     /// Batches that were begun.
     tries: u32,
     /// Why it was given up.
@@ -28,15 +40,50 @@ struct Arm<'a> {
     told: bool,
 }
 
-impl Arm<'_> {
+impl<'a> Arm<'a> {
+    fn new(index: usize, cell: &'a JobCell, goal: Goal, broken: Option<String>) -> Self {
+        let (batches, looks, unusual) = (vec![], vec![], vec![]);
+        let (unusual_batches, tries, told) = (0, 0, false);
+        Self { index, cell, goal, batches, looks, unusual, unusual_batches, tries, broken, told }
+    }
+
     fn is_done(&self) -> bool {
         let tired = self.tries >= self.goal.effort.most;
         self.told || self.broken.is_some() || tired || self.goal.reached(&self.batches)
     }
 
-    /// What came of it.
+    /// One more batch, and the looks at the CPU beside it.
+    fn take(&mut self, batch: Batch, looks: Looks) {
+        self.batches.push(batch);
+        self.looks.push(looks);
+    }
+
+    /// One more, beside which the CPU was not as usual.
+    fn set_aside(&mut self, batch: Batch) {
+        self.unusual.push(batch);
+        self.unusual_batches += 1;
+    }
+
+    /// Sets aside what turned out to be unusual: what is usual is known better with every round.
+    fn put_aside(&mut self, pace: &Pace) {
+        let all =
+            std::mem::take(&mut self.batches).into_iter().zip(std::mem::take(&mut self.looks));
+        for (batch, looks) in all {
+            if pace.is_usual(&looks) {
+                self.take(batch, looks);
+            } else {
+                self.set_aside(batch);
+            }
+        }
+    }
+
+    /// What came of it. With too few batches at a CPU as usual, the others come too, as what they are.
     fn measured(&mut self, pass: Pass) -> Measured {
         self.told = true;
+        if self.batches.len() < statistics::FEWEST {
+            let unusual = std::mem::take(&mut self.unusual).into_iter();
+            self.batches.extend(unusual.map(|batch| Batch { unusual: true, ..batch }));
+        }
         Measured {
             cell: self.index as u32,
             pass,
@@ -61,30 +108,27 @@ pub fn pass(
 ) -> Result<(), Error> {
     let mut arms: Vec<Arm<'_>> = run
         .cells_of(pass)
-        .map(|(index, cell)| Arm {
-            index,
-            cell,
-            goal: run.goal(index),
-            batches: vec![],
-            tries: 0,
-            broken: run.broken[index].clone(),
-            told: false,
-        })
+        .map(|(index, cell)| Arm::new(index, cell, run.goal(index), run.broken[index].clone()))
         .collect();
     // Each pass has orders of its own.
     let orders = Order::new(watch.seed() ^ pass as u32, arms.len());
     let mut ended = tell(&mut arms, pass, Which::Done, emit);
-    for order in orders {
+    for (number, order) in orders.enumerate() {
         if ended.is_err() || arms.iter().all(|arm| arm.told) {
             break;
         }
         watch.look();
-        ended = round(run, &mut arms, &order, counters, watch);
+        for arm in &mut arms {
+            arm.put_aside(watch.pace());
+        }
+        ended = run.benches.turn(number, MACHINES);
+        ended = ended.and_then(|()| round(run, &mut arms, &order, counters, watch));
         let told = tell(&mut arms, pass, Which::Done, emit);
         ended = ended.and(told);
     }
     let rest = tell(&mut arms, pass, Which::Begun, emit);
-    for Arm { index, broken, .. } in arms {
+    for Arm { index, broken, unusual_batches, .. } in arms {
+        watch.unusual(unusual_batches);
         run.broken[index] = run.broken[index].take().or(broken);
     }
     ended.and(rest)
@@ -105,8 +149,9 @@ fn round(
         }
         arm.tries += 1;
         let bench = run.benches.of(arm.cell);
-        match bench.and_then(|bench| batch(bench, arm.cell, counters)) {
-            Ok(Some(batch)) => arm.batches.push(batch),
+        match bench.and_then(|bench| batch(bench, arm.cell, counters, watch.pace())) {
+            Ok(Some((batch, looks))) if watch.pace().is_usual(&looks) => arm.take(batch, looks),
+            Ok(Some((batch, _))) => arm.set_aside(batch),
             Ok(None) => watch.preempted(),
             Err(error) => {
                 arm.broken = Some(error.to_string());
@@ -117,18 +162,20 @@ fn round(
     Ok(())
 }
 
-/// A batch of a cell; none if another program had the CPU meanwhile.
+/// A batch of a cell and the looks at the CPU beside it; none if another program had the CPU meanwhile.
 fn batch(
     bench: &mut Bench,
     cell: &JobCell,
     counters: &mut Counters,
-) -> Result<Option<Batch>, Error> {
+    pace: &mut Pace,
+) -> Result<Option<(Batch, Looks)>, Error> {
     let watchdog = Watchdog::start(Duration::from_secs(cell.watchdog_seconds.into()))?;
     bench.load(&cell.code, cell.session, cell.touches)?;
     bench.warm_up(&watchdog)?;
     let before = preemptions()?;
-    let batch = bench.batch(counters, &watchdog)?;
-    Ok((preemptions()? == before).then_some(batch))
+    let (batch, looks) = pace.beside(|| bench.batch(counters, &watchdog));
+    let batch = batch?;
+    Ok((preemptions()? == before).then_some((batch, looks)))
 }
 
 /// Which cells to tell of.
@@ -144,7 +191,7 @@ impl Which {
     fn has(self, arm: &Arm<'_>) -> bool {
         match self {
             Self::Done => arm.is_done(),
-            Self::Begun => !arm.batches.is_empty(),
+            Self::Begun => !arm.batches.is_empty() || !arm.unusual.is_empty(),
         }
     }
 }
@@ -252,15 +299,40 @@ mod tests {
     #[test]
     fn a_cell_that_was_told_gets_no_more_rounds() {
         let goal = Goal { effort: Effort::HARDWARE, total: Some(2) };
-        let (cell, batches) = (cell(endless()), vec![]);
-        let (tries, broken) = (0, None);
-        let mut arm = Arm { index: 0, cell: &cell, goal, batches, tries, broken, told: false };
+        let cell = cell(endless());
+        let mut arm = Arm::new(0, &cell, goal, None);
         assert!(!arm.is_done());
-        let batch = Batch { exits: Some(2), ..Batch::default() };
-        arm.batches = vec![batch; Effort::HARDWARE.undisturbed as usize];
+        for _ in 0..Effort::HARDWARE.undisturbed {
+            arm.take(of_two_exits(), Looks::of(1000));
+        }
         assert!(arm.is_done());
         assert_eq!(arm.measured(Pass::Costed).batches.len(), 15);
         assert!(arm.is_done(), "its batches are gone, and no others are wanted");
+    }
+
+    #[test]
+    fn batches_at_an_unusual_cpu_are_put_aside_and_come_as_such_if_there_are_no_others() {
+        let cell = cell(endless());
+        let goal = Goal { effort: Effort::HARDWARE, total: Some(2) };
+        let usual = Pace::of(&[1000]);
+        let arm = |looks: &[u64]| {
+            let mut arm = Arm::new(0, &cell, goal, None);
+            for look in looks {
+                arm.take(of_two_exits(), Looks::of(*look));
+            }
+            arm.put_aside(&usual);
+            (arm.unusual_batches, arm.measured(Pass::Costed).batches)
+        };
+        let (put_aside, batches) = arm(&[1000, 1200, 1010, 700, 1005, 1006, 1007, 1008]);
+        assert_eq!((put_aside, batches.len()), (2, 6));
+        assert!(batches.iter().all(|batch| !batch.unusual));
+        let (put_aside, batches) = arm(&[1000, 1200, 1300]);
+        assert_eq!((put_aside, batches.len()), (2, 3));
+        assert_eq!(batches.iter().filter(|batch| batch.unusual).count(), 2);
+    }
+
+    fn of_two_exits() -> Batch {
+        Batch { exits: Some(2), ..Batch::default() }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`Order`] | shuffles the cells of each round, by a seed that is kept |
 //! | [`Pin`] | binds the thread to one CPU |
+//! | [`Pace`] | whether the CPU itself was as usual while a batch was measured |
 //! | [`preemptions()`] | whether another program had the CPU while a batch was measured |
 //! | [`Watch`] | sees what disturbs the thread while it measures |
 //! | [`warnings`] | what of that the user must know |
@@ -13,6 +14,7 @@
 
 mod hints;
 mod order;
+mod pace;
 mod pin;
 mod preempted;
 mod system;
@@ -20,6 +22,7 @@ mod watch;
 
 pub use hints::{Hint, State, hints};
 pub use order::{Order, new_seed};
+pub use pace::{Looks, Pace};
 pub use pin::Pin;
 pub use preempted::preemptions;
 pub use system::System;

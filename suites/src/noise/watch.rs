@@ -5,7 +5,7 @@ use std::time::Instant;
 use bench_vmm::counters::{BREAKPOINTS, breakpoints_taken};
 use reports::{Noise, Seen, Span, statistics};
 
-use super::{Pin, System, preemptions};
+use super::{Pace, Pin, System, preemptions};
 use crate::protocol::AgainstNoise;
 
 /// Looks at the machine from when measuring begins to when it ends. Between sections only: nothing
@@ -19,6 +19,8 @@ pub struct Watch {
     steal_ms: Result<u64, String>,
     preemptions: Result<u64, String>,
     preempted_batches: u64,
+    pace: Pace,
+    unusual_batches: u64,
     frequency_khz: Result<Span, String>,
     host_breakpoints: Result<u32, String>,
 }
@@ -43,6 +45,8 @@ impl Watch {
             steal_ms: system.steal_ms(cpu),
             preemptions: preemptions(),
             preempted_batches: 0,
+            pace: Pace::begin(),
+            unusual_batches: 0,
             frequency_khz: frequency_khz.map(Span::from),
             host_breakpoints: taken(cpu),
             system,
@@ -60,8 +64,19 @@ impl Watch {
         self.preempted_batches += 1;
     }
 
+    /// How fast the CPU is.
+    pub fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    /// So many batches were put aside, as the CPU itself was not as usual meanwhile.
+    pub fn unusual(&mut self, batches: u64) {
+        self.unusual_batches += batches;
+    }
+
     /// Looks at what is only seen while it lasts: once a round.
     pub fn look(&mut self) {
+        self.pace.settle();
         let Ok(pin) = &self.pin else { return };
         let system = &self.system;
         self.frequency_khz = std::mem::replace(&mut self.frequency_khz, Err(String::new()))
@@ -82,6 +97,8 @@ impl Watch {
             steal_ms: grown(self.steal_ms, self.system.steal_ms(cpu)).into(),
             preemptions: grown(self.preemptions, preemptions()).into(),
             preempted_batches: self.preempted_batches,
+            pace: Some(self.pace.usual()),
+            unusual_batches: self.unusual_batches,
             frequency_khz: self.frequency_khz.into(),
             host_breakpoints: self
                 .host_breakpoints
@@ -117,6 +134,12 @@ pub fn warnings(noise: &Noise) -> Vec<String> {
              {batches} batches were measured anew for that"
         )
     });
+    let unusual = Some(noise.unusual_batches).filter(|&batches| batches > 0).map(|batches| {
+        format!(
+            "{on} itself was not as usual during {batches} batches: its frequency changed, or something \
+             shared its core; others were measured instead"
+        )
+    });
     let frequency = noise.frequency_khz.value().filter(|span| is_change(span)).map(|span| {
         let [low, high] = [span.low, span.high].map(|khz| khz / 1000);
         format!("{on} changed its frequency while it measured: between {low} and {high} MHz")
@@ -128,7 +151,7 @@ pub fn warnings(noise: &Noise) -> Vec<String> {
              in the figures; end what watches (perf record -e mem:…, kgdb, a debugger)"
         )
     });
-    [unpinned, steal, preempted, frequency, watched].into_iter().flatten().collect()
+    [unpinned, steal, preempted, unusual, frequency, watched].into_iter().flatten().collect()
 }
 
 /// Changes that could be seen in a figure.
@@ -189,6 +212,8 @@ mod tests {
             steal_ms: Seen::Value(0),
             preemptions: Seen::Value(0),
             preempted_batches: 0,
+            pace: None,
+            unusual_batches: 0,
             frequency_khz: Seen::Value(Span { low: 2_990_000, high: 3_000_000 }),
             host_breakpoints: Seen::Value(0),
         };
@@ -203,6 +228,7 @@ mod tests {
         let cases = [
             (Noise { steal_ms: Seen::Value(30), ..quiet.clone() }, "30 ms of CPU 3"),
             (Noise { preemptions: Seen::Value(2), ..quiet.clone() }, "2 times in 500 ms"),
+            (Noise { unusual_batches: 4, ..quiet.clone() }, "during 4 batches"),
             (Noise { host_breakpoints: Seen::Value(1), ..quiet.clone() }, "1 of the 4"),
             (Noise { cpu: Seen::Unknown("EPERM".into()), ..quiet.clone() }, "EPERM"),
         ];

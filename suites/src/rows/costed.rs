@@ -94,9 +94,20 @@ fn undisturbed(batches: &[Batch], counted_total: Option<u64>) -> (Vec<(u32, &Bat
         Some(total) if undisturbed.len() < Effort::NEEDED as usize => {
             too_few(total, undisturbed.len(), batches)
         }
+        _ if batches.iter().any(|batch| batch.unusual) => at_an_unusual_cpu(batches),
         None | Some(_) => Blot::None,
     };
     (undisturbed, blot)
+}
+
+/// Too few batches were measured while the CPU was as usual.
+fn at_an_unusual_cpu(batches: &[Batch]) -> Blot {
+    Blot::Unresolved(format!(
+        "the CPU itself was not as usual during {} of {} batches: its frequency changed, or something \
+         shared its core; measure again when the machine is quiet",
+        batches.iter().filter(|batch| batch.unusual).count(),
+        batches.len()
+    ))
 }
 
 /// Disturbed batches have more exits than the counted pass's; fewer cannot come from disturbance.
@@ -339,6 +350,16 @@ mod tests {
             // No row less than where all is well: nothing is missing when two runs are compared.
             of(&rows, &Metric::WarmUp);
         }
+    }
+
+    #[test]
+    fn a_cost_from_an_unusual_cpu_is_unresolved_however_well_it_repeats() {
+        let mut batches: Vec<Batch> =
+            (0..20).map(|_| Batch { tsc: 4000, exits: Some(2), ..Batch::default() }).collect();
+        batches[3].unusual = true;
+        let (_, blot) = undisturbed(&batches, Some(2));
+        let Blot::Unresolved(reason) = blot else { panic!("it is resolved") };
+        assert!(reason.contains("during 1 of 20 batches"), "{reason}");
     }
 
     #[test]
