@@ -19,7 +19,7 @@ pub mod table;
 pub mod version;
 
 pub use chart::{ChartError, cost_chart};
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, Rows, compare};
 pub use kept::{KeptError, KeptRun};
 pub use merge::{MergeError, Merged, merge, read_all, sort_key};
 pub use read::{ReadError, Reader, open, read};

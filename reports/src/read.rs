@@ -1,4 +1,6 @@
 //! Reading `results.csv` and `samples.csv`: strictly, one row at a time, saying where what is wrong.
+//!
+//! [`Texts`] gives rows as texts that are whole; [`Reader`] what they mean.
 
 use crate::record::columns::{Fields, Misread, Part};
 use crate::record::{Invalid, Record, Sample, Unexpected, header};
@@ -13,7 +15,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 mod watch;
-use watch::Watch;
+use watch::{LONGEST_LINE, Watch};
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +99,14 @@ pub enum ReadError {
         /// Where.
         at: At,
     },
+    /// A line without an end, as far as anybody would read it.
+    #[error(
+        "{at}: the line is longer than {LONGEST_LINE} bytes; no file of drbench has such lines"
+    )]
+    TooLong {
+        /// Where.
+        at: At,
+    },
     /// The same metric of the same cell twice.
     #[error("{at}: the same kernel, cell, metric and source as on line {first}; expected it once")]
     Duplicate {
@@ -136,18 +146,24 @@ impl Row for Sample {
     }
 }
 
-/// The rows of one file, in its order. After an error there is nothing more.
+/// The rows of one file as texts, as many as there are columns. After an error there is nothing more.
 #[derive(Debug)]
-pub struct Reader<R, P = Record> {
+pub struct Texts<R> {
     path: PathBuf,
     csv: csv::Reader<Watch<R>>,
     columns: Vec<&'static str>,
     row: StringRecord,
+    ended: bool,
+}
+
+/// The rows of one file, in its order. After an error there is nothing more.
+#[derive(Debug)]
+pub struct Reader<R, P = Record> {
+    texts: Texts<R>,
     /// The line of each row by the hash of its kernel and key: 16 bytes a row instead of 500.
     /// Two of a million keys share a hash once in 40 million files.
     lines: HashMap<u64, u64>,
     hasher: RandomState,
-    ended: bool,
     rows: PhantomData<P>,
 }
 
@@ -164,9 +180,18 @@ pub fn read(path: &Path) -> Result<Vec<Record>, ReadError> {
 /// # Errors
 /// No such file, or not a file of results; every row can be an error too.
 pub fn open(path: &Path) -> Result<Reader<File>, ReadError> {
+    Ok(Reader::over(open_texts(path)?.0))
+}
+
+/// The rows of `path`, a `results.csv` or a run directory, as texts; and the file's size in bytes.
+///
+/// # Errors
+/// No such file, or not a file of results.
+pub fn open_texts(path: &Path) -> Result<(Texts<File>, u64), ReadError> {
     let path = if path.is_dir() { path.join(RESULTS) } else { path.to_owned() };
-    match File::open(&path) {
-        Ok(file) => Reader::new(file, path),
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    match opened {
+        Ok((bytes, file)) => Ok((Texts::of::<Record>(file, path)?, bytes)),
         Err(source) => Err(ReadError::Io { path, source }),
     }
 }
@@ -193,17 +218,19 @@ impl<R: io::Read> Reader<R> {
     }
 }
 
-impl<R: io::Read, P: Row> Reader<R, P> {
-    fn of(bytes: R, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
+impl<R: io::Read> Texts<R> {
+    /// The rows of `bytes` with the columns of `P`; `path` is their name in errors.
+    ///
+    /// # Errors
+    /// If the first line is not the header.
+    pub fn of<P: Part>(bytes: R, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
+        const BUFFER: usize = 1 << 16;
         let mut reader = Self {
             path: path.into(),
-            csv: csv::Reader::from_reader(Watch::new(bytes)),
+            csv: csv::ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(Watch::new(bytes)),
             columns: header::<P>(),
             row: StringRecord::new(),
-            lines: HashMap::new(),
-            hasher: RandomState::new(),
             ended: false,
-            rows: PhantomData,
         };
         let found = match reader.csv.headers() {
             Ok(found) => found.clone(),
@@ -222,7 +249,16 @@ impl<R: io::Read, P: Row> Reader<R, P> {
         At { path: self.path.clone(), line }
     }
 
-    fn next_row(&mut self) -> Result<Option<P>, ReadError> {
+    /// The next row and its line.
+    ///
+    /// # Errors
+    /// It is not as a row must be.
+    pub fn next_row(&mut self) -> Result<Option<(&StringRecord, u64)>, ReadError> {
+        if self.ended {
+            return Ok(None);
+        }
+        // Until it is known that there is one.
+        self.ended = true;
         let more = self.csv.read_record(&mut self.row);
         let line = match &more {
             Ok(_) => self.row.position().map_or(0, csv::Position::line),
@@ -232,27 +268,28 @@ impl<R: io::Read, P: Row> Reader<R, P> {
             return Err(ReadError::Truncated { at: self.at(line) });
         }
         match more {
-            Ok(true) => self.parsed(line).map(Some),
+            Ok(true) => {
+                self.ended = false;
+                Ok(Some((&self.row, line)))
+            }
             Ok(false) => Ok(None),
             Err(error) => Err(self.csv_error(error)),
         }
     }
 
-    fn parsed(&mut self, line: u64) -> Result<P, ReadError> {
-        let row =
-            P::read(&mut Fields::new(&self.row)).map_err(|Misread { index, unexpected }| {
-                ReadError::Field {
-                    at: self.at(line),
-                    column: self.column(index),
-                    source: unexpected,
-                }
-            })?;
-        row.check().map_err(|source| ReadError::Invalid { at: self.at(line), source })?;
-        let hash = row.identity(&self.hasher);
-        match self.lines.insert(hash, line) {
-            None => Ok(row),
-            Some(first) => Err(ReadError::Duplicate { at: self.at(line), first }),
-        }
+    /// What is wrong with a field of the row on this line.
+    pub(crate) fn misread(&self, line: u64, Misread { index, unexpected }: Misread) -> ReadError {
+        ReadError::Field { at: self.at(line), column: self.column(index), source: unexpected }
+    }
+
+    /// The row on this line contradicts itself.
+    pub(crate) fn invalid(&self, line: u64, source: Invalid) -> ReadError {
+        ReadError::Invalid { at: self.at(line), source }
+    }
+
+    /// The row on this line stood on another before.
+    pub(crate) fn duplicate(&self, line: u64, first: u64) -> ReadError {
+        ReadError::Duplicate { at: self.at(line), first }
     }
 
     fn column(&self, index: usize) -> &'static str {
@@ -262,6 +299,7 @@ impl<R: io::Read, P: Row> Reader<R, P> {
     fn csv_error(&self, error: csv::Error) -> ReadError {
         let at = self.at(error.position().map_or(1, csv::Position::line));
         match error.into_kind() {
+            ErrorKind::Io(_) if self.csv.get_ref().is_too_long() => ReadError::TooLong { at },
             ErrorKind::Io(source) => ReadError::Io { path: self.path.clone(), source },
             ErrorKind::Utf8 { err, .. } => {
                 ReadError::NotUtf8 { at, column: self.column(err.field()) }
@@ -278,15 +316,33 @@ impl<R: io::Read, P: Row> Reader<R, P> {
     }
 }
 
+impl<R: io::Read, P: Row> Reader<R, P> {
+    fn of(bytes: R, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
+        Ok(Self::over(Texts::of::<P>(bytes, path)?))
+    }
+
+    fn over(texts: Texts<R>) -> Self {
+        Self { texts, lines: HashMap::new(), hasher: RandomState::new(), rows: PhantomData }
+    }
+
+    fn next_row(&mut self) -> Result<Option<P>, ReadError> {
+        let Some((texts, line)) = self.texts.next_row()? else { return Ok(None) };
+        let row = P::read(&mut Fields::new(texts));
+        let row = row.map_err(|misread| self.texts.misread(line, misread))?;
+        row.check().map_err(|source| self.texts.invalid(line, source))?;
+        match self.lines.insert(row.identity(&self.hasher), line) {
+            None => Ok(Some(row)),
+            Some(first) => Err(self.texts.duplicate(line, first)),
+        }
+    }
+}
+
 impl<R: io::Read, P: Row> Iterator for Reader<R, P> {
     type Item = Result<P, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
         let next = self.next_row().transpose();
-        self.ended = !matches!(next, Some(Ok(_)));
+        self.texts.ended |= !matches!(next, Some(Ok(_)));
         next
     }
 }

@@ -4,15 +4,17 @@
 mod common;
 
 use common::{cell, exits, record};
-use reports::compare::{Change, CompareError, Rule};
-use reports::{Comparison, Outcome, Policy, Record, Source, Style, Value, compare};
+use reports::compare::{Change, CompareError, Keep, Rule};
+use reports::{Comparison, Outcome, Policy, Record, Rows, Source, Style, Value, compare};
 
 fn compared(before: &[Record], after: &[Record]) -> Comparison {
     try_compare(before, after).unwrap()
 }
 
 fn try_compare(before: &[Record], after: &[Record]) -> Result<Comparison, CompareError> {
-    compare(before.iter().cloned().map(Ok), after.iter().cloned().map(Ok))
+    let before = Rows::of(before.iter().cloned().map(Ok), "BEFORE")?;
+    let after = Rows::of(after.iter().cloned().map(Ok), "AFTER")?;
+    compare(&before, &after, Keep::Differences)
 }
 
 fn noisy(mut record: Record) -> Record {
@@ -226,8 +228,23 @@ fn kernels_that_could_be_either_are_not_guessed() {
 #[test]
 fn a_side_that_cannot_be_read() {
     let broken = reports::Reader::new("x\n".as_bytes(), "b.csv").unwrap_err();
-    let error = compare([Err(broken)], []).unwrap_err();
+    let error = Rows::of([Err(broken)], "BEFORE").unwrap_err();
     assert!(error.to_string().contains("b.csv"), "{error}");
+    let twice = [exits("windows", 3), exits("windows", 4)];
+    let error = try_compare(&[], &twice).unwrap_err();
+    assert!(error.to_string().starts_with("AFTER holds two rows"), "{error}");
+}
+
+#[test]
+fn everything_is_kept_when_it_is_asked_for() {
+    let rows = [exits("windows", 3), noisy(exits("scan", 9)), exits("n:5", 1)];
+    let table = |rows: &[Record]| Rows::of(rows.iter().cloned().map(Ok), "it").unwrap();
+    let mut all = compare(&table(&rows), &table(&rows[..2]), Keep::Everything).unwrap();
+    all.judge(&samples_of(&rows[1], 20), &samples_of(&rows[1], 20), Rule::default());
+    assert!(matches!(only(&all), Change::Missing { .. }));
+    let kept: Vec<_> = all.rest.iter().map(|row| row.key.cell.workload.as_str()).collect();
+    assert_eq!(kept, ["windows", "scan"]);
+    assert!(all.rest.iter().all(|row| matches!(row.change, Change::Same { .. })));
 }
 
 #[test]

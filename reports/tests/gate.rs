@@ -4,8 +4,8 @@
 mod common;
 
 use common::exits;
-use reports::compare::{Gate, Ruling};
-use reports::{Comparison, Record, Status, compare};
+use reports::compare::{Gate, Keep, Ruling};
+use reports::{Comparison, Record, Rows, Status, compare};
 
 /// Rows of two workloads with these DR exits; none: no such row.
 fn rows(windows: Option<u64>, scan: Option<u64>) -> Vec<Record> {
@@ -14,8 +14,8 @@ fn rows(windows: Option<u64>, scan: Option<u64>) -> Vec<Record> {
 }
 
 fn gated(gate: &str, before: &[Record], after: &[Record]) -> Comparison {
-    let copies = |rows: &[Record]| rows.iter().cloned().map(Ok).collect::<Vec<_>>();
-    let mut comparison = compare(copies(before), copies(after)).unwrap();
+    let table = |rows: &[Record]| Rows::of(rows.iter().cloned().map(Ok), "a side").unwrap();
+    let mut comparison = compare(&table(before), &table(after), Keep::Differences).unwrap();
     comparison.gate(&Gate::parse(gate).unwrap());
     comparison
 }

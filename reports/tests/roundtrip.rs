@@ -6,6 +6,7 @@ mod common;
 use common::any::{a_metric, a_record, a_value};
 use proptest::prelude::*;
 use reports::{Metric, Outcome, Reader, Record, Source, Status, Value};
+use std::sync::Arc;
 
 proptest! {
     #[test]
@@ -40,7 +41,7 @@ proptest! {
         let run = records[0].run.clone();
         for (number, record) in records.iter_mut().enumerate() {
             record.run = run.clone();
-            record.key.cell.switches = number as u64;
+            Arc::make_mut(&mut record.key.cell).switches = number as u64;
         }
         let dir = tempfile::tempdir().unwrap();
         let mut info = reports::RunInfo::begin("0", Vec::new());

@@ -8,6 +8,7 @@ use reports::{
     ChartError, Machine, Metric, Outcome, Policy, Record, Source, Status, Style, Unit, Value,
     Vendor, cost_chart, summary_table,
 };
+use std::sync::Arc;
 
 /// A kernel on a target, and what its policy run gave: the verdict, DR exits per switch with CPUID,
 /// instructions per DR exit and per CPUID exit.
@@ -51,17 +52,17 @@ impl Run {
             row.subject.kernel = self.kernel.split('-').next().unwrap().into();
             row.subject.kernel_id = self.kernel.into();
             row.subject.variant = self.variant.into();
-            row.key.target.vendor = self.vendor;
+            Arc::make_mut(&mut row.key.target).vendor = self.vendor;
             if self.vendor == Vendor::KvmIntel {
-                row.key.target.machine = Machine::Bochs;
-                row.key.target.cpu_model = "corei7_skylake_x".into();
+                Arc::make_mut(&mut row.key.target).machine = Machine::Bochs;
+                Arc::make_mut(&mut row.key.target).cpu_model = "corei7_skylake_x".into();
             }
         }
         // A user's own cells beside it must not be mistaken for the suite's.
         let mut others = rows.clone();
         others.retain(|row| row.value.is_some());
         for row in &mut others {
-            row.key.cell.switches = 2;
+            Arc::make_mut(&mut row.key.cell).switches = 2;
             row.value = Some(Value::count(999_999));
         }
         rows.extend(others);
@@ -149,7 +150,7 @@ fn what_went_wrong_is_shown_with_its_reason() {
     unresolved.status = Status::Unresolved;
     unresolved.reason = "no two undisturbed batches were alike".into();
     let skipped = of(&mut stock, "interposed_exits", "none", Policy::Kernel);
-    skipped.key.cell.interposed = name("cpuid");
+    Arc::make_mut(&mut skipped.key.cell).interposed = name("cpuid");
     rows.retain(|row| row.subject.variant != "stock" || row.subject.kernel != "6.1.192");
     rows.extend(stock);
     // A kernel that did not boot.
@@ -188,7 +189,7 @@ fn figures_that_cannot_be_had_are_dashes() {
     assert_eq!(nothing[4..9], ["–", "–", "–", "–", "–"]);
     // A row of zero switches.
     for row in &mut rows {
-        row.key.cell.switches = 0;
+        Arc::make_mut(&mut row.key.cell).switches = 0;
     }
     let text = summary_table(&rows, Style::Plain);
     assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
@@ -199,8 +200,8 @@ fn figures_that_cannot_be_had_are_dashes() {
 fn native() -> Vec<Record> {
     let mut rows = run("6.1.192-2", "stock", Vendor::KvmIntel).rows();
     for row in &mut rows {
-        row.key.target.machine = Machine::Native;
-        row.key.target.cpu_model = "Some CPU @ 3 GHz".into();
+        Arc::make_mut(&mut row.key.target).machine = Machine::Native;
+        Arc::make_mut(&mut row.key.target).cpu_model = "Some CPU @ 3 GHz".into();
         row.deterministic = false;
         if row.key.metric == Metric::Instructions {
             row.key.metric = Metric::Ns;
@@ -227,7 +228,7 @@ fn cpu_models_are_told_apart() {
     let mut rows = run("6.1.192-2", "stock", Vendor::KvmIntel).rows();
     let mut other = rows.clone();
     for row in &mut other {
-        row.key.target.cpu_model = "broadwell_ult".into();
+        Arc::make_mut(&mut row.key.target).cpu_model = "broadwell_ult".into();
     }
     rows.extend(other);
     let text = summary_table(&rows, Style::Plain);

@@ -7,6 +7,7 @@ use common::{cell, fits, name, predicted, record};
 use reports::{
     Cell, Machine, Outcome, Policy, Record, Source, Status, Style, Value, Vendor, policy_table,
 };
+use std::sync::Arc;
 
 /// (workload, accesses, interposed, every, policy, DR exits, all exits, instructions per switch)
 type Row = (&'static str, u64, &'static str, u64, Policy, u64, u64, f64);
@@ -51,9 +52,9 @@ fn bad_run() -> Vec<Record> {
     let mut rows = lab_run();
     rows.truncate(1 + 4 * 6);
     for row in &mut rows {
-        row.key.target.vendor = Vendor::KvmIntel;
-        row.key.target.machine = Machine::Bochs;
-        row.key.target.cpu_model = "corei7_skylake_x".into();
+        Arc::make_mut(&mut row.key.target).vendor = Vendor::KvmIntel;
+        Arc::make_mut(&mut row.key.target).machine = Machine::Bochs;
+        Arc::make_mut(&mut row.key.target).cpu_model = "corei7_skylake_x".into();
     }
     rows[0].reason = "unknown: the anchor windows, cpuid/1, kernel gave 67 DR exits; lazy \
                       predicts 200, always 2600, never 0."
@@ -112,7 +113,7 @@ fn an_ordinary_user_on_hardware() {
         record(&cell, "guest_cycles", Source::Tsc, Outcome::ok(4411)),
     ];
     for row in &mut rows {
-        row.key.target.machine = Machine::Native;
+        Arc::make_mut(&mut row.key.target).machine = Machine::Native;
     }
     let text = policy_table(&rows, Style::Plain);
     fits(&text);
@@ -127,7 +128,7 @@ fn hostile_names_stay_in_their_place() {
     let mut rows = lab_run();
     for row in &mut rows {
         row.subject.kernel = format!("6.1\u{1b}[2J\n{}", "x".repeat(300));
-        row.key.cell.workload = name(&"w".repeat(64));
+        Arc::make_mut(&mut row.key.cell).workload = name(&"w".repeat(64));
     }
     fits(&policy_table(&rows, Style::Plain));
 }
@@ -149,7 +150,7 @@ fn nothing_to_show_is_said() {
 fn noisy(workload: &str, value: u64, half: Option<u64>) -> Record {
     let cell = cell(workload, 1, "none", 0, Policy::Kernel);
     let mut row = record(&cell, "ns", Source::Tsc, Outcome::ok(value));
-    row.key.target.machine = Machine::Native;
+    Arc::make_mut(&mut row.key.target).machine = Machine::Native;
     let end = |end: u64| half.map(|_| Value::count(end));
     let half = half.unwrap_or_default();
     let (ci_low, ci_high) = (end(value - half), end(value + half));
@@ -191,7 +192,7 @@ fn a_run_that_cannot_resolve_two_percent_says_so() {
 
     let emulated = |row: &Record| {
         let mut row = row.clone();
-        row.key.target.machine = Machine::QemuTcg;
+        Arc::make_mut(&mut row.key.target).machine = Machine::QemuTcg;
         row
     };
     let lab: Vec<_> = rows.iter().map(emulated).collect();

@@ -265,11 +265,15 @@ pub struct PayloadArgs {
 pub struct CompareArgs {
     /// The run to compare with: a run directory or its results.csv
     pub before: PathBuf,
-    /// The run to judge
-    pub after: PathBuf,
+    /// The runs to judge, each by itself
+    #[arg(required = true)]
+    pub after: Vec<PathBuf>,
     /// Limits that decide which rows may differ, and by how much: a TOML file of [[limit]] tables
     #[arg(long, value_name = "FILE")]
     pub gate: Option<PathBuf>,
+    /// Show every row, also those that are the same, and those of which nothing can be told
+    #[arg(long)]
+    pub all: bool,
     /// How to print it
     #[arg(long, default_value = "table")]
     pub format: CompareFormat,

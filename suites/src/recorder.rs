@@ -288,7 +288,8 @@ pub fn check(
     outcome: Outcome,
 ) -> Record {
     let metric = Metric::Check(name);
-    let key = Key { target, cell: no_cell(&about.suite), metric, source: Source::None };
+    let cell = no_cell(&about.suite).into();
+    let key = Key { target: target.into(), cell, metric, source: Source::None };
     Record { deterministic: true, ..Record::new(run, about.subject.clone(), key, outcome) }
 }
 

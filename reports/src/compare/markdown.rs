@@ -2,10 +2,8 @@
 
 use super::text::{difference_text, side_text};
 use super::{Comparison, Difference, Surroundings};
+use crate::table::is_obeyed;
 use std::fmt::Write;
-
-/// Rows shown: what a reader of a mail looks at. The worst come first.
-const MOST: usize = 50;
 
 impl Comparison {
     /// The comparison as Markdown: the verdict first, then what was compared on what, and the rows that
@@ -18,7 +16,7 @@ impl Comparison {
         for (side, subjects) in [("before", &self.before), ("after", &self.after)] {
             let _ = writeln!(text, "- {side}: {}", escaped(&super::text::list(subjects)));
         }
-        if let Some(Surroundings { on, differ }) = surroundings {
+        if let Some(Surroundings { on, differ, .. }) = surroundings {
             for on in on {
                 let _ = writeln!(text, "- on: {}", escaped(on));
             }
@@ -27,16 +25,17 @@ impl Comparison {
                 let _ = writeln!(text, "- differs: {name}: {before} → {after}");
             }
         }
-        if self.differences.is_empty() {
+        let (rows, left) = self.shown();
+        if rows.is_empty() {
             return text;
         }
         text.push_str("\n| | cell | metric | before | after | difference |\n");
         text.push_str("| --- | --- | --- | ---: | ---: | ---: |\n");
-        for difference in self.worst_first().take(MOST) {
+        for difference in rows {
             difference.line(&mut text);
         }
-        if let Some(more @ 1..) = self.differences.len().checked_sub(MOST) {
-            let _ = writeln!(text, "\nand {more} more: `drbench compare` prints all.");
+        if left > 0 {
+            let _ = writeln!(text, "\nand {left} more: `drbench compare --all` prints every row.");
         }
         text
     }
@@ -60,7 +59,11 @@ impl Difference {
 }
 
 /// Text that Markdown and HTML leave as it is, on one line.
-fn escaped(text: &str) -> String {
+///
+/// ```
+/// assert_eq!(reports::compare::escaped("<b>6.1|x"), "&lt;b&gt;6.1\\|x");
+/// ```
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -72,6 +75,7 @@ fn escaped(text: &str) -> String {
                 out.push(c);
             }
             '\n' | '\r' => out.push(' '),
+            c if is_obeyed(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }
@@ -85,6 +89,7 @@ mod tests {
     #[test]
     fn a_kernel_of_any_name_is_text_and_nothing_else() {
         assert_eq!(escaped("<b>6.1|x</b>\n@all"), "&lt;b&gt;6.1\\|x&lt;/b&gt; \\@all");
+        assert_eq!(escaped("a\u{1b}[31mb"), "a\u{fffd}\\[31mb");
         assert_eq!(escaped("[a](http://b) `c`"), "\\[a\\](http://b) \\`c\\`");
     }
 }

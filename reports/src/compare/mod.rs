@@ -12,18 +12,26 @@ mod markdown;
 mod noise;
 mod pair;
 mod rank;
+mod rows;
 mod surroundings;
 mod text;
 
 pub use gate::{Gate, GateError, Ruling};
+pub use markdown::escaped;
 use noise::findings;
 pub use noise::{Finding, Noisy, Rule};
 pub use rank::rank_test;
+pub use rows::Rows;
+use rows::{Facts, Id};
 pub use surroundings::Surroundings;
 
 use crate::read::ReadError;
-use crate::record::{Key, Larger, Metric, Record, Sample, Status, Subject, Unit, Value};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::record::{Key, Larger, Metric, Sample, Status, Subject, Unit, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Rows that a reader is shown who did not ask for all.
+const MOST_SHOWN: usize = 50;
 
 /// Why two runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -105,13 +113,27 @@ pub enum Change {
         /// In AFTER.
         after: Side,
     },
+    /// Equal, or another by too little to matter.
+    Same {
+        /// In BEFORE.
+        before: Side,
+        /// In AFTER.
+        after: Side,
+    },
+    /// Too noisy, unresolved, or of nothing that could be held against the kernel.
+    CannotTell {
+        /// In BEFORE.
+        before: Side,
+        /// In AFTER.
+        after: Side,
+    },
 }
 
-/// A row that differs.
+/// A row that differs; with [`Keep::Everything`] also one that does not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// The kernel: of AFTER, or of BEFORE where the row is missing.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
     /// Which row.
     pub key: Key,
     /// How.
@@ -127,8 +149,18 @@ impl Difference {
             Some(ruling) => ruling == Ruling::Broken,
             None => match &self.change {
                 Change::New { after } => after.status == Status::Failed,
+                Change::Same { .. } | Change::CannotTell { .. } => false,
                 _ => !self.is_better(),
             },
+        }
+    }
+
+    /// Whether a reader wants to see it: not a row that is only new, or that differs as it may.
+    fn matters(&self) -> bool {
+        match self.ruling {
+            Some(Ruling::Within | Ruling::Allowed) => false,
+            Some(Ruling::Broken) => true,
+            None => self.is_regression() || !matches!(self.change, Change::New { .. }),
         }
     }
 
@@ -190,13 +222,16 @@ pub struct Comparison {
     /// Changed rows in the order of AFTER, then missing ones in the order of BEFORE, then new ones
     /// in the order of AFTER.
     pub differences: Vec<Difference>,
+    /// With [`Keep::Everything`] the others that both sides have, in the order of AFTER; noisy ones last.
+    pub rest: Vec<Difference>,
+    keep_rest: bool,
 }
 
 /// A noisy row of both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Open {
     /// The kernels: BEFORE's and AFTER's.
-    subjects: (Subject, Subject),
+    subjects: (Arc<Subject>, Arc<Subject>),
     key: Key,
     before: Side,
     after: Side,
@@ -221,22 +256,46 @@ impl Comparison {
         let (rows, noisy): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let found = findings(&noisy, rule);
         for ((row, noisy), finding) in rows.into_iter().zip(noisy).zip(found) {
-            match finding {
-                Finding::Same => self.noisy_same += 1,
-                Finding::CannotTell => self.cannot_tell += 1,
-                Finding::More | Finding::Less => {
-                    let Open { subjects: (_, subject), key, before, after } = row;
-                    // A row's own value may be its first boot's: what was judged is what is shown.
-                    let judged = |side: Side, median: f64| Side {
-                        value: Value::real(median).or(side.value),
-                        ..side
-                    };
-                    let before = judged(before, noisy.before.value);
-                    let after = judged(after, noisy.after.value);
-                    let change = Change::Shifted { before, after, noisy: Box::new(noisy) };
-                    self.differences.push(Difference { subject, key, change, ruling: None });
-                }
+            self.tell(row, noisy, finding);
+        }
+        for open in std::mem::take(&mut self.open) {
+            self.keep(open, |before, after| Change::CannotTell { before, after });
+        }
+    }
+
+    /// Puts a noisy row where it belongs, now that it is judged.
+    fn tell(&mut self, row: Open, noisy: Noisy, finding: Finding) {
+        // A row's own value may be its first boot's: what was judged is what is shown.
+        let judged =
+            |side: Side, median: f64| Side { value: Value::real(median).or(side.value), ..side };
+        let Open { subjects, key, before, after } = row;
+        let before = judged(before, noisy.before.value);
+        let after = judged(after, noisy.after.value);
+        match finding {
+            Finding::More | Finding::Less => {
+                let change = Change::Shifted { before, after, noisy: Box::new(noisy) };
+                let subject = subjects.1;
+                self.differences.push(Difference { subject, key, change, ruling: None });
             }
+            Finding::Same => {
+                self.noisy_same += 1;
+                let row = Open { subjects, key, before, after };
+                self.keep(row, |before, after| Change::Same { before, after });
+            }
+            Finding::CannotTell => {
+                self.cannot_tell += 1;
+                let row = Open { subjects, key, before, after };
+                self.keep(row, |before, after| Change::CannotTell { before, after });
+            }
+        }
+    }
+
+    /// Keeps a row that is no difference, if such are kept.
+    fn keep(&mut self, row: Open, change: impl FnOnce(Side, Side) -> Change) {
+        if self.keep_rest {
+            let Open { subjects: (_, subject), key, before, after } = row;
+            let change = change(before, after);
+            self.rest.push(Difference { subject, key, change, ruling: None });
         }
     }
 
@@ -249,8 +308,23 @@ impl Comparison {
             (false, false) => 1,
             (false, true) => 2,
         };
-        sorted.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| b.size().total_cmp(&a.size())));
+        // Sizes are not negative, so their bits are in their order.
+        sorted.sort_by_cached_key(|it| (rank(it), u64::MAX - it.size().to_bits()));
         sorted.into_iter()
+    }
+
+    /// The rows that a reader is shown, and how many are left: the worst of those that matter; or, where
+    /// everything is kept, all.
+    fn shown(&self) -> (Vec<&Difference>, usize) {
+        let mut rows: Vec<&Difference> = self.worst_first().collect();
+        if self.keep_rest {
+            rows.extend(&self.rest);
+            return (rows, 0);
+        }
+        rows.retain(|row| row.matters());
+        let left = rows.len().saturating_sub(MOST_SHOWN);
+        rows.truncate(MOST_SHOWN);
+        (rows, left)
     }
 
     /// Whether AFTER is not as good as BEFORE: something changed, or is missing.
@@ -259,130 +333,198 @@ impl Comparison {
     }
 }
 
+/// What a comparison keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Rows that differ.
+    Differences,
+    /// Every row of AFTER, and those that are missing.
+    Everything,
+}
+
 /// Compares two runs.
 ///
 /// # Errors
-/// A side that cannot be read, or whose rows cannot be told apart.
-pub fn compare<B, A>(before: B, after: A) -> Result<Comparison, CompareError>
-where
-    B: IntoIterator<Item = Result<Record, ReadError>>,
-    A: IntoIterator<Item = Result<Record, ReadError>>,
-{
-    let mut join = Join::default();
-    for record in before {
-        join.before(record?)?;
-    }
-    let after: Vec<Record> = after.into_iter().collect::<Result<_, _>>()?;
-    join.pair(&after)?;
-    for record in after {
-        join.after(record)?;
-    }
-    Ok(join.finish())
+/// Several kernels on the two sides, and nothing says which belong together.
+pub fn compare(before: &Rows, after: &Rows, keep: Keep) -> Result<Comparison, CompareError> {
+    let mut result = Comparison {
+        before: before.subjects.iter().map(|it| Subject::clone(it)).collect(),
+        after: after.subjects.iter().map(|it| Subject::clone(it)).collect(),
+        keep_rest: keep == Keep::Everything,
+        ..Comparison::default()
+    };
+    let partners = pair::pairs(&result.before, &result.after).ok_or_else(|| {
+        let (before, after) = (text::list(&result.before), text::list(&result.after));
+        CompareError::Unpaired { before, after }
+    })?;
+    let pair = |(after, partner): (&Subject, &Option<usize>)| {
+        partner.map(|partner| (result.before[partner].clone(), after.clone()))
+    };
+    result.pairs = result.after.iter().zip(&partners).filter_map(pair).collect();
+    Join::new(before, after, &partners).join(keep, &mut result);
+    Ok(result)
 }
 
-/// A row of BEFORE, and whether AFTER has it.
-struct Waiting {
-    place: usize,
-    side: Side,
-    met: bool,
+/// Two tables of rows, and where what stands in AFTER's stands in BEFORE's.
+struct Join<'a> {
+    before: &'a Rows,
+    after: &'a Rows,
+    subjects: Vec<Option<u32>>,
+    targets: Vec<Option<u32>>,
+    cells: Vec<Option<u32>>,
+    metrics: Vec<Option<u32>>,
 }
 
-#[derive(Default)]
-struct Join {
-    waiting: HashMap<(usize, Key), Waiting>,
-    /// For each kernel of AFTER the one of BEFORE.
-    partners: Vec<Option<usize>>,
-    new: HashSet<(usize, Key)>,
-    new_rows: Vec<Difference>,
-    result: Comparison,
-}
-
-impl Join {
-    fn before(&mut self, record: Record) -> Result<(), CompareError> {
-        let (subject, key, side) = split(record);
-        let index = index_of(&mut self.result.before, &subject);
-        let waiting = Waiting { place: self.waiting.len(), side, met: false };
-        match self.waiting.insert((index, key.clone()), waiting) {
-            None => Ok(()),
-            Some(_) => Err(duplicate("BEFORE", subject, key)),
+impl<'a> Join<'a> {
+    fn new(before: &'a Rows, after: &'a Rows, partners: &[Option<usize>]) -> Self {
+        let place = |index: Option<usize>| index.and_then(|index| u32::try_from(index).ok());
+        Self {
+            before,
+            after,
+            subjects: partners.iter().map(|partner| place(*partner)).collect(),
+            targets: after
+                .targets
+                .iter()
+                .map(|it| place(before.targets.get_index_of(it)))
+                .collect(),
+            cells: after.cells.iter().map(|it| place(before.cells.get_index_of(it))).collect(),
+            metrics: after
+                .metrics
+                .iter()
+                .map(|it| place(before.metrics.get_index_of(it)))
+                .collect(),
         }
     }
 
-    /// Decides which kernels are held against each other.
-    fn pair(&mut self, after: &[Record]) -> Result<(), CompareError> {
-        for record in after {
-            index_of(&mut self.result.after, &record.subject);
+    /// What a row of AFTER is called in BEFORE.
+    fn in_before(&self, id: &Id) -> Option<Id> {
+        Some(Id {
+            subject: self.subjects[id.subject as usize]?,
+            target: self.targets[id.target as usize]?,
+            cell: self.cells[id.cell as usize]?,
+            metric: self.metrics[id.metric as usize]?,
+            source: id.source,
+        })
+    }
+
+    fn join(&self, keep: Keep, result: &mut Comparison) {
+        let mut met = vec![false; self.before.len()];
+        let mut new = Vec::new();
+        // Runs of one plan have their rows in one order: the next is nearly always the next.
+        let mut next = 0;
+        for (id, facts) in &self.after.facts {
+            let found = self.in_before(id).and_then(|id| match self.before.facts.get_index(next) {
+                Some((other, before)) if *other == id => Some((next, other, before)),
+                _ => self.before.facts.get_full(&id),
+            });
+            let Some((place, partner, before)) = found else {
+                let change = Change::New { after: self.after.side(facts) };
+                new.push(self.difference(id, change));
+                continue;
+            };
+            met[place] = true;
+            next = place + 1;
+            let judgement = self.judge(id, before, facts);
+            self.note(judgement, (partner, before), (id, facts), keep, result);
         }
-        let (before, after) = (&self.result.before, &self.result.after);
-        self.partners = pair::pairs(before, after).ok_or_else(|| CompareError::Unpaired {
-            before: text::list(before),
-            after: text::list(after),
-        })?;
-        let pair = |(after, partner): (&Subject, &Option<usize>)| {
-            partner.map(|partner| (before[partner].clone(), after.clone()))
-        };
-        self.result.pairs = after.iter().zip(&self.partners).filter_map(pair).collect();
-        Ok(())
-    }
-
-    fn after(&mut self, record: Record) -> Result<(), CompareError> {
-        let (subject, key, after) = split(record);
-        let id = (self.partner(&subject), key);
-        let judgement = match self.waiting.get_mut(&id) {
-            Some(waiting) if waiting.met => return Err(duplicate("AFTER", subject, id.1)),
-            Some(waiting) => {
-                waiting.met = true;
-                judge(&id.1.metric, &waiting.side, after)
-            }
-            None if !self.new.insert(id.clone()) => return Err(duplicate("AFTER", subject, id.1)),
-            None => Judgement::New(after),
-        };
-        let different = |subject, key, change| Difference { subject, key, change, ruling: None };
-        match judgement {
-            Judgement::Same => self.result.same += 1,
-            Judgement::Open => self.result.noisy += 1,
-            Judgement::NewlyOpen => self.result.newly_open += 1,
-            Judgement::Noisy(before, after) => {
-                self.result.noisy += 1;
-                let key = id.1;
-                // A partner beyond BEFORE's kernels has no row there, so it cannot be met here.
-                let subjects = (self.result.before[id.0].clone(), subject);
-                self.result.open.push(Open { subjects, key, before, after });
-            }
-            Judgement::New(after) => {
-                self.new_rows.push(different(subject, id.1, Change::New { after }));
-            }
-            Judgement::Different(change) => {
-                self.result.differences.push(different(subject, id.1, change));
-            }
-        }
-        Ok(())
-    }
-
-    /// The index of the kernel in BEFORE that this one of AFTER is compared with; beyond all of
-    /// BEFORE's if there is none.
-    fn partner(&mut self, subject: &Subject) -> usize {
-        let index = index_of(&mut self.result.after, subject);
-        self.partners[index].unwrap_or(self.result.before.len() + index)
-    }
-
-    fn finish(mut self) -> Comparison {
-        let mut missing: Vec<_> =
-            self.waiting.into_iter().filter(|(_, waiting)| !waiting.met).collect();
-        missing.sort_unstable_by_key(|(_, waiting)| waiting.place);
-        for ((subject, key), waiting) in missing {
-            self.result.differences.push(Difference {
-                subject: self.result.before[subject].clone(),
-                key,
-                change: Change::Missing { before: waiting.side },
+        for ((id, facts), _) in self.before.facts.iter().zip(&met).filter(|(_, met)| !**met) {
+            result.differences.push(Difference {
+                subject: self.before.subject(id).clone(),
+                key: self.before.key(id),
+                change: Change::Missing { before: self.before.side(facts) },
                 ruling: None,
             });
         }
-        self.result.differences.append(&mut self.new_rows);
-        self.result
+        result.differences.append(&mut new);
+    }
+
+    /// Puts a row that both sides have where it belongs.
+    fn note(
+        &self,
+        judgement: Judgement,
+        (partner, before): (&Id, &Facts),
+        (id, after): (&Id, &Facts),
+        keep: Keep,
+        result: &mut Comparison,
+    ) {
+        let sides = || (self.before.side(before), self.after.side(after));
+        match judgement {
+            Judgement::Same => result.same += 1,
+            Judgement::Open => result.noisy += 1,
+            Judgement::NewlyOpen => result.newly_open += 1,
+            Judgement::Noisy => {
+                result.noisy += 1;
+                let subjects =
+                    (self.before.subject(partner).clone(), self.after.subject(id).clone());
+                let (before, after) = sides();
+                result.open.push(Open { subjects, key: self.after.key(id), before, after });
+                return;
+            }
+            Judgement::New => {
+                let change = Change::New { after: self.after.side(after) };
+                result.differences.push(self.difference(id, change));
+                return;
+            }
+            Judgement::Changed => {
+                let (before, after) = sides();
+                result.differences.push(self.difference(id, Change::Changed { before, after }));
+                return;
+            }
+            Judgement::OfTwoKinds => {
+                let (before, after) = sides();
+                result.differences.push(self.difference(id, Change::Determinism { before, after }));
+                return;
+            }
+        }
+        if keep == Keep::Everything {
+            let (before, after) = sides();
+            let change = match judgement {
+                Judgement::Same => Change::Same { before, after },
+                _ => Change::CannotTell { before, after },
+            };
+            result.rest.push(self.difference(id, change));
+        }
+    }
+
+    fn difference(&self, id: &Id, change: Change) -> Difference {
+        let (subject, key) = (self.after.subject(id).clone(), self.after.key(id));
+        Difference { subject, key, change, ruling: None }
+    }
+
+    fn judge(&self, id: &Id, before: &Facts, after: &Facts) -> Judgement {
+        let metric = &self.after.metrics[id.metric as usize];
+        let newly_failed = after.status == Status::Failed && before.status != Status::Failed;
+        let equal = (before.value, before.status, before.unit)
+            == (after.value, after.status, after.unit)
+            && (*metric != Metric::Verdict
+                || self.before.reason(before) == self.after.reason(after));
+        let open = |side: &Facts| side.status == Status::Unresolved;
+        if !newly_failed && !open(before) && open(after) {
+            return Judgement::NewlyOpen;
+        }
+        if !newly_failed && (open(before) || open(after)) {
+            return Judgement::Open;
+        }
+        let is_absent = |side: &Facts| side.status == Status::Skipped && side.value.is_none();
+        match (before.deterministic, after.deterministic) {
+            // What could be had on neither side is no noise.
+            (false, false) if is_absent(before) && equal => Judgement::Same,
+            (true, true) if equal => Judgement::Same,
+            (false, false) if is_absent(before) && !newly_failed => Judgement::New,
+            (false, false) if is_absent(after) => Judgement::Changed,
+            // How much of it there was says nothing of the kernel.
+            (false, false) if !newly_failed && metric.larger_is() == Larger::Neither => {
+                Judgement::Open
+            }
+            (false, false) if !newly_failed => Judgement::Noisy,
+            (true, true) | (false, false) => Judgement::Changed,
+            (true, false) | (false, true) => Judgement::OfTwoKinds,
+        }
     }
 }
 
+/// What a row of both sides is.
+#[derive(Clone, Copy)]
 enum Judgement {
     Same,
     /// Neither pass nor fail on one side, or nothing of the kernel's: there is nothing to hold
@@ -390,41 +532,12 @@ enum Judgement {
     Open,
     /// Resolved in BEFORE, and not in AFTER.
     NewlyOpen,
-    Noisy(Side, Side),
-    New(Side),
-    Different(Change),
-}
-
-fn judge(metric: &Metric, before: &Side, after: Side) -> Judgement {
-    let newly_failed = after.status == Status::Failed && before.status != Status::Failed;
-    let same_name = *metric != Metric::Verdict || before.reason == after.reason;
-    let equal = same_name
-        && (before.value, before.status, before.unit) == (after.value, after.status, after.unit);
-    let before = before.clone();
-    let open = |side: &Side| side.status == Status::Unresolved;
-    if !newly_failed && !open(&before) && open(&after) {
-        return Judgement::NewlyOpen;
-    }
-    if !newly_failed && (open(&before) || open(&after)) {
-        return Judgement::Open;
-    }
-    let is_absent = |side: &Side| side.status == Status::Skipped && side.value.is_none();
-    match (before.deterministic, after.deterministic) {
-        // What could be had on neither side is no noise.
-        (false, false) if is_absent(&before) && equal => Judgement::Same,
-        (true, true) if equal => Judgement::Same,
-        (false, false) if is_absent(&before) && !newly_failed => Judgement::New(after),
-        (false, false) if is_absent(&after) => {
-            Judgement::Different(Change::Changed { before, after })
-        }
-        // How much of it there was says nothing of the kernel.
-        (false, false) if !newly_failed && metric.larger_is() == Larger::Neither => Judgement::Open,
-        (false, false) if !newly_failed => Judgement::Noisy(before, after),
-        (true, true) | (false, false) => Judgement::Different(Change::Changed { before, after }),
-        (true, false) | (false, true) => {
-            Judgement::Different(Change::Determinism { before, after })
-        }
-    }
+    Noisy,
+    /// There was nothing to be had of it in BEFORE.
+    New,
+    Changed,
+    /// Exact on one side and noisy on the other.
+    OfTwoKinds,
 }
 
 /// Single values by row and boot.
@@ -443,31 +556,4 @@ impl<'a> Boots<'a> {
     fn get(&self, subject: &Subject, key: &Key) -> Vec<Vec<f64>> {
         self.0.get(&(subject, key)).map_or_else(Vec::new, |of| of.values().cloned().collect())
     }
-}
-
-/// A record's parts. Of a verdict's reason only the name is kept: explanations may differ.
-fn split(record: Record) -> (Subject, Key, Side) {
-    let reason = match record.verdict() {
-        Some(name) => name.to_owned(),
-        None => record.reason,
-    };
-    let side = Side {
-        unit: record.unit,
-        value: record.value,
-        status: record.status,
-        reason,
-        deterministic: record.deterministic,
-    };
-    (record.subject, record.key, side)
-}
-
-fn index_of(subjects: &mut Vec<Subject>, subject: &Subject) -> usize {
-    subjects.iter().position(|other| other == subject).unwrap_or_else(|| {
-        subjects.push(subject.clone());
-        subjects.len() - 1
-    })
-}
-
-fn duplicate(side: &'static str, subject: Subject, key: Key) -> CompareError {
-    CompareError::Duplicate { side, subject: Box::new(subject), key: Box::new(key) }
 }

@@ -14,12 +14,28 @@ pub struct Rule {
     pub effect: f64,
     /// How probable a change may be that is none, over all metrics together.
     pub level: f64,
+    /// By how much AFTER's machine itself was slower, by each control, as shares: a change that this
+    /// explains is none of the kernel's.
+    pub slower: [f64; 2],
 }
 
 impl Default for Rule {
     /// 2 %, as a measurement must be able to resolve, and one in twenty.
     fn default() -> Self {
-        Self { effect: crate::statistics::RESOLUTION, level: 0.05 }
+        Self { effect: crate::statistics::RESOLUTION, level: 0.05, slower: [0.0; 2] }
+    }
+}
+
+impl Rule {
+    /// A change as it is, and as it is in units of each control.
+    fn explained(&self, change: f64) -> [f64; 3] {
+        let [core, below] = self.slower.map(|slower| (1.0 + change) / (1.0 + slower) - 1.0);
+        [change, core, below]
+    }
+
+    /// Whether the machine itself was another by more than matters.
+    fn is_another_machine(&self) -> bool {
+        self.slower.iter().any(|slower| slower.abs() > self.effect)
     }
 }
 
@@ -88,12 +104,13 @@ impl Noisy {
 
     /// What that says, with the probability as corrected.
     fn finding(&self, rule: Rule, corrected: f64) -> Finding {
-        let change = self.change();
         let shown = corrected < rule.level && self.apart.unwrap_or(true);
+        let changes = rule.explained(self.change());
+        let within = |(least, most): (f64, f64)| least >= -rule.effect && most <= rule.effect;
         match self.change_between() {
-            _ if shown && change > rule.effect => Finding::More,
-            _ if shown && change < -rule.effect => Finding::Less,
-            Some((least, most)) if least >= -rule.effect && most <= rule.effect => Finding::Same,
+            _ if shown && changes.iter().all(|change| *change > rule.effect) => Finding::More,
+            _ if shown && changes.iter().all(|change| *change < -rule.effect) => Finding::Less,
+            Some(interval) if within(interval) && !rule.is_another_machine() => Finding::Same,
             _ => Finding::CannotTell,
         }
     }
@@ -157,6 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_slower_machine_explains_is_no_change_and_what_is_beyond_it_is() {
+        let before = around(100.0, 20);
+        let found = |after: f64, slower: [f64; 2]| {
+            let rule = Rule { slower, ..Rule::default() };
+            findings(
+                &[Noisy::of(std::slice::from_ref(&before), &[around(after, 20)], 1, rule).unwrap()],
+                rule,
+            )[0]
+        };
+        assert_eq!(found(105.0, [0.0, 0.0]), Finding::More);
+        assert_eq!(found(105.0, [0.05, 0.0]), Finding::CannotTell);
+        assert_eq!(found(105.0, [0.0, 0.04]), Finding::CannotTell);
+        assert_eq!(found(150.0, [0.05, 0.04]), Finding::More);
+        assert_eq!(found(150.0, [-0.05, 0.0]), Finding::More);
+        assert_eq!(found(100.0, [0.001, 0.0]), Finding::Same);
+        assert_eq!(
+            found(100.0, [0.05, 0.0]),
+            Finding::CannotTell,
+            "a faster kernel on a slower machine?"
+        );
+    }
+
+    #[test]
     fn boots_that_overlap_are_no_change_however_sure_their_batches_are() {
         let boots = |middles: &[f64]| middles.iter().map(|m| around(*m, 50)).collect::<Vec<_>>();
         let before = boots(&[100.0, 107.0]);
@@ -199,7 +239,7 @@ mod tests {
             after in prop::collection::vec(90f64..140.0, 6..40),
         ) {
             // An effect of nothing: shares of the two sides are not quite opposite.
-            let rule = Rule { effect: 0.0, level: 0.05 };
+            let rule = Rule { effect: 0.0, ..Rule::default() };
             let find = |one: &[f64], other: &[f64]| {
                 findings(&[Noisy::of(&[one.to_vec()], &[other.to_vec()], 1, rule).unwrap()], rule)[0]
             };

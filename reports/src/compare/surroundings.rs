@@ -1,16 +1,19 @@
 //! What surrounded two runs, and what of that differs: before any figure is believed.
 
-use crate::store::{Environment, RunInfo};
+use crate::store::{Environment, Pace, RunInfo};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// What of two runs is known to be another.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Surroundings {
     /// The CPUs and emulators of AFTER.
     pub on: Vec<String>,
     /// What differs: its name, BEFORE's and AFTER's words for it.
     pub differ: Vec<(String, String, String)>,
+    /// By how much AFTER's machine itself was slower, as shares, by its two controls
+    /// ([`Pace::slower`](crate::store::Pace::slower)); 0 where that is not known.
+    pub slower: [f64; 2],
 }
 
 /// Parts of an environment that are another in every run, or stand elsewhere in a comparison: the
@@ -40,6 +43,7 @@ impl Surroundings {
         let (ours, theirs) = (sum(before), sum(after));
         note(&mut differ, "drbench's binary", &ours, &theirs);
         let mut on: Vec<String> = Vec::new();
+        let mut slower = [0.0; 2];
         let mut left: Vec<&Environment> = before.environments.iter().collect();
         for environment in &after.environments {
             let line = told(environment);
@@ -48,6 +52,12 @@ impl Surroundings {
             }
             let partner = left.iter().position(|other| other.target == environment.target);
             let Some(partner) = partner.map(|place| left.remove(place)) else { continue };
+            if let Some((ours, theirs)) = pace(partner).zip(pace(environment)) {
+                note_pace(&mut differ, ours, theirs);
+                for (most, share) in slower.iter_mut().zip(ours.slower(theirs)) {
+                    *most = if share.abs() > f64::abs(*most) { share } else { *most };
+                }
+            }
             let (ours, theirs) = (flat(partner), flat(environment));
             for name in ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))) {
                 let word = |side: &BTreeMap<String, String>| {
@@ -57,7 +67,28 @@ impl Surroundings {
             }
         }
         differ.dedup();
-        Self { on, differ }
+        Self { on, differ, slower }
+    }
+}
+
+fn pace(environment: &Environment) -> Option<&Pace> {
+    environment.noise.as_ref()?.pace.as_ref()
+}
+
+/// Names of the two controls, as [`Pace::slower`] has them.
+const CONTROLS: [&str; 2] = ["the core's own pace", "calls to the hypervisor below"];
+/// What of a control is worth a line.
+const PACE_MATTERS: f64 = 0.01;
+
+/// Tells controls that took another time.
+fn note_pace(differ: &mut Vec<(String, String, String)>, ours: &Pace, theirs: &Pace) {
+    let times = |pace: &Pace| [pace.core_ns, pace.below_ns].map(|ns| format!("{ns} ns"));
+    let (before, after) = (times(ours), times(theirs));
+    for (place, share) in ours.slower(theirs).into_iter().enumerate() {
+        if share.abs() > PACE_MATTERS {
+            let after = format!("{} ({:+.1} %)", after[place], 100.0 * share);
+            note(differ, CONTROLS[place], &before[place], &after);
+        }
     }
 }
 

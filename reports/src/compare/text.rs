@@ -3,6 +3,7 @@
 use super::{Change, Comparison, Difference, Ruling, Side, Surroundings};
 use crate::record::{Larger, Metric, Name, Status, Subject, Target};
 use crate::table::{Align, Grid, NOTHING, Style, Tone, paragraph};
+use indexmap::IndexMap;
 use std::fmt::Write;
 
 const COLUMNS: [(&str, Align); 6] = [
@@ -30,11 +31,16 @@ impl Comparison {
             let line = format!("compared: {before} with {after}");
             text.push_str(&paragraph(style, &line, Tone::Normal));
         }
-        for group in self.differences.chunk_by(|a, b| heading(a) == heading(b)) {
+        let (rows, left) = self.shown();
+        for group in groups(&rows) {
             text.push('\n');
-            text.push_str(&self.group(style, group));
+            text.push_str(&self.group(style, &group));
         }
         text.push('\n');
+        if left > 0 {
+            let line = format!("and {left} more rows that differ: --all shows every row");
+            text.push_str(&paragraph(style, &line, Tone::Normal));
+        }
         let tone = if self.is_regression() { Tone::Bad } else { Tone::Good };
         text.push_str(&paragraph(style, &self.summary(), tone));
         text
@@ -46,8 +52,8 @@ impl Comparison {
         self.pairs.iter().filter(move |(before, after)| several && before != after)
     }
 
-    fn group(&self, style: Style, group: &[Difference]) -> String {
-        let (subject, target, suite) = heading(&group[0]);
+    fn group(&self, style: Style, group: &[&Difference]) -> String {
+        let (subject, target, suite) = heading(group[0]);
         let title = match self.before.len() + self.after.len() {
             0..=2 => format!("{target}, suite {suite}"),
             _ => format!("{subject} · {target}, suite {suite}"),
@@ -103,6 +109,15 @@ pub(super) fn list(subjects: &[Subject]) -> String {
     }
 }
 
+/// Rows by what stands over them, in the order of the first of each.
+fn groups<'a>(rows: &[&'a Difference]) -> Vec<Vec<&'a Difference>> {
+    let mut groups: IndexMap<_, Vec<&Difference>> = IndexMap::new();
+    for row in rows {
+        groups.entry(heading(row)).or_default().push(*row);
+    }
+    groups.into_values().collect()
+}
+
 fn heading(difference: &Difference) -> (&Subject, &Target, &Name) {
     (&difference.subject, &difference.key.target, &difference.key.cell.suite)
 }
@@ -149,6 +164,8 @@ impl Difference {
             Change::Determinism { .. } => ("exact on one side", Tone::Bad),
             Change::Missing { .. } => ("missing", Tone::Bad),
             Change::New { .. } => ("new", Tone::Normal),
+            Change::Same { .. } => ("same", Tone::Normal),
+            Change::CannotTell { .. } => ("cannot tell", Tone::Normal),
         }
     }
 
@@ -167,6 +184,8 @@ impl Change {
         match self {
             Self::Changed { before, after }
             | Self::Determinism { before, after }
+            | Self::Same { before, after }
+            | Self::CannotTell { before, after }
             | Self::Shifted { before, after, .. } => (Some(before), Some(after)),
             Self::Missing { before } => (Some(before), None),
             Self::New { after } => (None, Some(after)),

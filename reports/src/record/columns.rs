@@ -5,6 +5,7 @@
 use super::{Machine, Metric, Name, Policy, Source, Status, Unexpected, Unit, Value, Vendor};
 use csv::StringRecord;
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// One column, or a group of neighbouring columns.
 pub trait Part: Sized {
@@ -50,6 +51,35 @@ impl<'a> Fields<'a> {
         Self { row, next: 0 }
     }
 
+    /// Passes so many.
+    pub fn skip(&mut self, columns: usize) {
+        self.next += columns;
+    }
+
+    /// Those not yet taken.
+    pub fn left(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (row, next) = (self.row, self.next);
+        (next..row.len()).map_while(move |index| row.get(index))
+    }
+
+    /// Whether the next texts are these.
+    pub fn next_are(&self, texts: &StringRecord) -> bool {
+        let ranges = |row: &StringRecord, index: usize| row.range(index).unwrap_or_default();
+        let from = ranges(self.row, self.next).start;
+        let text = texts.as_slice().as_bytes();
+        // All of them at once; then whether they are cut at the same places.
+        self.row.as_slice().as_bytes()[from..].starts_with(text)
+            && (self.next..).zip(0..texts.len()).all(|(index, place)| {
+                ranges(self.row, index).end - from == ranges(texts, place).end
+            })
+    }
+
+    /// The next text as it is; empty if there is none.
+    pub fn text(&mut self) -> &'a str {
+        self.next += 1;
+        self.row.get(self.next - 1).unwrap_or_default()
+    }
+
     fn take<T>(&mut self, parse: fn(&str) -> Result<T, Unexpected>) -> Result<T, Misread> {
         let index = self.next;
         self.next += 1;
@@ -87,6 +117,19 @@ leaf! {
     u32 => "a whole number below 2^32",
     u64 => "a whole number below 2^64",
     Timestamp => "a time such as 2026-01-31T12:00:00Z",
+}
+
+/// Shared by many rows.
+impl<P: Part> Part for Arc<P> {
+    fn columns(field: &'static str, out: &mut Vec<&'static str>) {
+        P::columns(field, out);
+    }
+    fn write(&self, out: &mut StringRecord) {
+        P::write(self, out);
+    }
+    fn read(fields: &mut Fields<'_>) -> Result<Self, Misread> {
+        P::read(fields).map(Self::new)
+    }
 }
 
 /// Empty where there is none.

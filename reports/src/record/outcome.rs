@@ -67,32 +67,39 @@ impl Record {
     /// # Errors
     /// The first column that contradicts the others.
     pub fn validate(&self) -> Result<(), Invalid> {
-        let metric = &self.key.metric;
-        let wrong = |column, problem: String| Err(Invalid { column, problem });
-        match (self.status, self.value) {
-            (Status::Skipped, Some(value)) => wrong(
-                "value",
-                format!("a skipped metric has no value, expected it empty, found {value}"),
-            ),
-            (_, Some(_)) if *metric == Metric::Verdict => wrong(
-                "value",
-                "a verdict's name stands in `reason`, expected an empty value".to_owned(),
-            ),
-            (Status::Ok, None) if !metric.is_wordy() => {
-                wrong("value", format!("`{metric}` is ok, so it needs its value; found none"))
-            }
-            _ if self.reason.is_empty() && self.needs_reason() => wrong(
-                "reason",
-                format!("a `{metric}` with status {} needs a reason; found none", self.status),
-            ),
-            _ if self.ci_low.is_some() != self.ci_high.is_some() => {
-                wrong("ci_high", "an interval has both ends or none; found one".to_owned())
-            }
-            _ => Ok(()),
-        }
+        let interval = (self.ci_low.is_some(), self.ci_high.is_some());
+        check(&self.key.metric, self.status, self.value, interval, &self.reason)
     }
+}
 
-    fn needs_reason(&self) -> bool {
-        self.status != Status::Ok || self.key.metric == Metric::Verdict
+/// Checks what must hold between these columns of a row; `interval` says which of its ends there are.
+pub(crate) fn check(
+    metric: &Metric,
+    status: Status,
+    value: Option<Value>,
+    interval: (bool, bool),
+    reason: &str,
+) -> Result<(), Invalid> {
+    let wrong = |column, problem: String| Err(Invalid { column, problem });
+    let needs_reason = status != Status::Ok || *metric == Metric::Verdict;
+    match (status, value) {
+        (Status::Skipped, Some(value)) => wrong(
+            "value",
+            format!("a skipped metric has no value, expected it empty, found {value}"),
+        ),
+        (_, Some(_)) if *metric == Metric::Verdict => wrong(
+            "value",
+            "a verdict's name stands in `reason`, expected an empty value".to_owned(),
+        ),
+        (Status::Ok, None) if !metric.is_wordy() => {
+            wrong("value", format!("`{metric}` is ok, so it needs its value; found none"))
+        }
+        _ if reason.is_empty() && needs_reason => {
+            wrong("reason", format!("a `{metric}` with status {status} needs a reason; found none"))
+        }
+        _ if interval.0 != interval.1 => {
+            wrong("ci_high", "an interval has both ends or none; found one".to_owned())
+        }
+        _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use crate::statistics;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 columns! {
     /// Which run: the only columns in which two runs of a deterministic measurement differ.
@@ -76,9 +77,9 @@ columns! {
     #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Key {
         /// Where.
-        pub target: Target,
+        pub target: Arc<Target>,
         /// Which experiment.
-        pub cell: Cell,
+        pub cell: Arc<Cell>,
         /// What was measured.
         pub metric: Metric,
         /// With what.

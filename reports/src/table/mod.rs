@@ -160,10 +160,16 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|char| match char {
             '\n' => '\n',
-            control if control.is_control() => ' ',
+            obeyed if is_obeyed(obeyed) => ' ',
             char => char,
         })
         .collect()
+}
+
+/// Whether a terminal or a browser obeys this character instead of showing it: controls, and what turns
+/// the direction of text (Unicode Technical Report 36, 2.10).
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

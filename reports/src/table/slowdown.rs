@@ -72,7 +72,7 @@ struct Rows<'a>(BTreeMap<Place<'a>, &'a Record>);
 impl<'a> Rows<'a> {
     fn of(records: &[&'a Record]) -> Self {
         let place = |row: &&'a Record| {
-            let Cell { workload, exits_every, .. } = &row.key.cell;
+            let Cell { workload, exits_every, .. } = &*row.key.cell;
             ((workload.as_str(), *exits_every != 0, row.key.metric.to_string()), *row)
         };
         Self(records.iter().map(place).collect())
@@ -133,7 +133,7 @@ impl<'a> Section<'a> {
     fn lines(&self) -> Vec<Line<'a>> {
         let line = |row: &&'a Record| {
             let Metric::Lost(policy) = &row.key.metric else { return None };
-            let Cell { workload, accesses, .. } = &row.key.cell;
+            let Cell { workload, accesses, .. } = &*row.key.cell;
             let (pattern, policy) = (workload.as_str(), policy.as_str());
             Some(Line { pattern, accesses: *accesses, policy, lost: row })
         };

@@ -69,7 +69,7 @@ impl Section<'_> {
 
     /// One CPU under one policy, and the gravest of its statuses.
     fn line(&self, cell: &Cell) -> ([String; 8], Status) {
-        let own = || self.records.iter().filter(|row| row.key.cell == *cell);
+        let own = || self.records.iter().filter(|row| *row.key.cell == *cell);
         let value = |metric: Metric| own().find(|row| row.key.metric == metric);
         let shown = |row: Option<&&Record>| {
             row.and_then(|row| row.value).map_or_else(|| NOTHING.to_owned(), |v| v.to_string())

@@ -68,8 +68,14 @@ pub fn a_cell() -> impl Strategy<Value = Cell> {
 pub fn a_key() -> impl Strategy<Value = Key> {
     let target = (select(Vendor::ALL), select(Machine::ALL), a_text())
         .prop_map(|(vendor, machine, cpu_model)| Target { vendor, machine, cpu_model });
-    (target, a_cell(), a_metric(), select(Source::ALL))
-        .prop_map(|(target, cell, metric, source)| Key { target, cell, metric, source })
+    (target, a_cell(), a_metric(), select(Source::ALL)).prop_map(
+        |(target, cell, metric, source)| Key {
+            target: target.into(),
+            cell: cell.into(),
+            metric,
+            source,
+        },
+    )
 }
 
 pub fn a_run() -> impl Strategy<Value = Run> {

@@ -45,7 +45,7 @@ pub fn cell(workload: &str, accesses: u64, interposed: &str, every: u64, policy:
 /// A row for each metric of these tests, each deterministic.
 pub fn record(cell: &Cell, metric: &str, source: Source, outcome: Outcome) -> Record {
     let metric: Metric = metric.parse().unwrap();
-    let key = Key { target: target(), cell: cell.clone(), metric, source };
+    let key = Key { target: target().into(), cell: cell.clone().into(), metric, source };
     Record { deterministic: true, ..Record::new(run(), subject(), key, outcome) }
 }
 

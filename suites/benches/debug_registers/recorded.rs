@@ -35,7 +35,7 @@ pub fn section(
 ) -> Result<f64, Error> {
     let described = rows::described(&Suite::Policy.recorded(), cell);
     let is_it = |row: &&Record| {
-        row.key.cell == described && row.key.metric == *metric && row.key.source == source
+        *row.key.cell == described && row.key.metric == *metric && row.key.source == source
     };
     let row = rows.iter().find(is_it).ok_or_else(|| format!("{cell}: no row of {metric}"))?;
     let value = row

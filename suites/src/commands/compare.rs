@@ -1,43 +1,113 @@
-//! `drbench compare`: what changed between two runs.
+//! `drbench compare`: what changed between runs.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
-use reports::compare::{Gate, Rule, Surroundings};
-use reports::kept;
+use reports::compare::{Gate, Keep, Rows, Rule, Surroundings};
+use reports::{Comparison, ReadError, RunInfo, Sample, kept};
 
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
 
-/// What surrounded the runs, where both have a `run.json`.
-fn surroundings(args: &CompareArgs) -> Result<Option<Surroundings>, Failure> {
-    let read = |path: &Path| kept::info_of(path).map_err(Failure::environment);
-    let (before, after) = (read(&args.before)?, read(&args.after)?);
-    Ok(before.zip(after).map(|(before, after)| Surroundings::of(&before, &after)))
+/// The run to compare with, read once.
+struct Before {
+    info: Option<RunInfo>,
+    rows: Rows,
+    samples: OnceCell<Vec<Sample>>,
 }
 
-/// Compares, prints, and says by its status whether anything changed or is missing.
+/// One run held against it, and what surrounded the two.
+struct Held {
+    comparison: Comparison,
+    surroundings: Option<Surroundings>,
+}
+
+impl Before {
+    /// Holds a run against this one; `rows` are that run's.
+    fn hold(
+        &self,
+        args: &CompareArgs,
+        gate: Option<&Gate>,
+        after: &Path,
+        rows: Result<Rows, ReadError>,
+    ) -> Result<Held, Failure> {
+        let info = kept::info_of(after).map_err(Failure::environment)?;
+        let surroundings = self.info.as_ref().zip(info.as_ref());
+        let surroundings = surroundings.map(|(ours, theirs)| Surroundings::of(ours, theirs));
+        let rows = rows.map_err(Failure::environment)?;
+        let keep = if args.all { Keep::Everything } else { Keep::Differences };
+        let compared = reports::compare(&self.rows, &rows, keep);
+        let mut comparison = compared.map_err(Failure::environment)?;
+        if comparison.noisy > 0 {
+            let slower = surroundings.as_ref().map_or([0.0; 2], |it| it.slower);
+            let rule = Rule { effect: args.min_effect / 100.0, slower, ..Rule::default() };
+            let theirs = kept::samples_of(after).map_err(Failure::environment)?;
+            comparison.judge(self.samples(&args.before)?, &theirs, rule);
+        }
+        if let Some(gate) = gate {
+            comparison.gate(gate);
+        }
+        Ok(Held { comparison, surroundings })
+    }
+
+    fn samples(&self, path: &Path) -> Result<&[Sample], Failure> {
+        if self.samples.get().is_none() {
+            let read = kept::samples_of(path).map_err(Failure::environment)?;
+            // It was empty, so it takes them.
+            let _ = self.samples.set(read);
+        }
+        Ok(self.samples.get().map_or(&[], Vec::as_slice))
+    }
+}
+
+/// Compares each AFTER with BEFORE, prints, and says by its status whether anything is worse or missing.
+/// One that cannot be read keeps none of the others from being told.
 pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
     let gate = args.gate.as_deref().map(Gate::open).transpose().map_err(Failure::environment)?;
-    let before = reports::open(&args.before).map_err(Failure::environment)?;
-    let after = reports::open(&args.after).map_err(Failure::environment)?;
-    let mut comparison = reports::compare(before, after).map_err(Failure::environment)?;
-    if comparison.noisy > 0 {
-        let rule = Rule { effect: args.min_effect / 100.0, ..Rule::default() };
-        let [before, after] = [&args.before, &args.after]
-            .map(|path| kept::samples_of(path).map_err(Failure::environment));
-        comparison.judge(&before?, &after?, rule);
-    }
-    if let Some(gate) = &gate {
-        comparison.gate(gate);
-    }
-    if comparison.before.is_empty() {
+    // First what says of which version the files are.
+    let info = kept::info_of(&args.before).map_err(Failure::environment)?;
+    let (rows, first) = Rows::read_both(&args.before, &args.after[0]);
+    let rows = rows.map_err(Failure::environment)?;
+    if rows.is_empty() {
         return Err(Failure::usage(format!(
             "{} holds no rows: its run ended before anything was measured; compare with another",
             args.before.display()
         )));
     }
-    let surroundings = surroundings(args)?;
+    let before = Before { info, rows, samples: OnceCell::new() };
+    let mut first = Some(first);
+    let mut status = Status::Done;
+    for (number, after) in args.after.iter().enumerate() {
+        let rows = first.take().unwrap_or_else(|| Rows::read(after));
+        let told = before.hold(args, gate.as_ref(), after, rows).and_then(|held| {
+            if args.after.len() > 1 {
+                heading(args.format, number, after)?;
+            }
+            print(args, &held)
+        });
+        status = status.worst(told.unwrap_or_else(|failure| {
+            eprintln!("drbench: {failure}");
+            failure.status
+        }));
+    }
+    Ok(status)
+}
+
+/// Of several comparisons, which one follows.
+fn heading(format: CompareFormat, number: usize, after: &Path) -> Result<(), Failure> {
+    let gap = if number == 0 { "" } else { "\n" };
+    match format {
+        CompareFormat::Table => write_out(format_args!("{gap}== {}\n\n", after.display())),
+        CompareFormat::Markdown => {
+            let name = reports::compare::escaped(&after.display().to_string());
+            write_out(format_args!("{gap}### {name}\n\n"))
+        }
+    }
+}
+
+fn print(args: &CompareArgs, held: &Held) -> Result<Status, Failure> {
+    let Held { comparison, surroundings } = held;
     let text = match args.format {
         CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
         CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),

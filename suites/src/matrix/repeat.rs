@@ -56,18 +56,20 @@ fn said(row: Option<&Record>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use reports::{Metric, Outcome, Source, Value};
 
     fn row(metric: Metric, value: u64, deterministic: bool) -> Record {
         let word = |text: &str| text.parse::<reports::Name>().unwrap();
         let key = Key {
-            target: reports::Target {
+            target: Arc::new(reports::Target {
                 vendor: reports::Vendor::KvmAmd,
                 machine: reports::Machine::Bochs,
                 cpu_model: "ryzen".to_owned(),
-            },
-            cell: reports::Cell {
+            }),
+            cell: Arc::new(reports::Cell {
                 suite: word("policy"),
                 workload: word("dr7"),
                 policy: reports::Policy::Kernel,
@@ -78,7 +80,7 @@ mod tests {
                 accesses: 1,
                 work: 0,
                 switches: 4,
-            },
+            }),
             metric,
             source: Source::Statistics,
         };

@@ -182,7 +182,7 @@ impl Boots<'_> {
     /// A row that says in what the boots do not agree.
     fn disagree(&self, rows: &mut RunDir, first: &[Record], why: &str) -> Result<(), Failure> {
         let Some(row) = first.first() else { return Ok(()) };
-        let (run, target) = (row.run.clone(), row.key.target.clone());
+        let (run, target) = (row.run.clone(), reports::Target::clone(&row.key.target));
         let name = repeat::CHECK.parse().map_err(|error| Failure::usage(format!("{error}")))?;
         let outcome = Outcome::failed(None, why.lines().next().unwrap_or_default());
         let row = recorder::check(run, &self.about, target, name, outcome);

@@ -84,7 +84,7 @@ impl Prediction {
 
 impl Context {
     fn key(&self, cell: &Cell, metric: Metric, source: Source) -> Key {
-        let (target, cell) = (self.on.clone(), described(&self.suite, cell));
+        let (target, cell) = (self.on.clone().into(), described(&self.suite, cell).into());
         Key { target, cell, metric, source }
     }
 
@@ -100,7 +100,7 @@ impl Context {
 
     /// A row that a model of all cells of the suite gives.
     pub fn suite_row(&self, metric: Metric, outcome: Outcome) -> Record {
-        let (target, cell) = (self.on.clone(), no_cell(&self.suite));
+        let (target, cell) = (self.on.clone().into(), no_cell(&self.suite).into());
         let key = Key { target, cell, metric, source: Source::Model };
         let deterministic = self.clock == Clock::Instructions;
         Record {

@@ -323,14 +323,15 @@ impl Sum<'_> {
             switches: cpus.iter().map(|cpu| cpu.switches).sum(),
             ..super::no_cell(&self.context.suite)
         };
-        Key { target: self.context.on.clone(), cell, metric, source }
+        Key { target: self.context.on.clone().into(), cell: cell.into(), metric, source }
     }
 }
 
 /// The same CPU's record, with nothing accessed.
 fn without_breakpoints(key: Key) -> Key {
     let workload = name(&format!("{}.control", key.cell.workload));
-    Key { cell: reports::Cell { workload, accesses: 0, ..key.cell }, ..key }
+    let cell = reports::Cell { workload, accesses: 0, ..reports::Cell::clone(&key.cell) };
+    Key { cell: cell.into(), ..key }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! name, `linux-hwbp-4.moved.vcpu1`, as the CPU does in those of a played record; the column `vcpus`
 //! says of how many it is one.
 
+use std::sync::Arc;
+
 use guest_payloads::{Policy, Rearm};
 use reports::{Metric, Name, Outcome, Record, Source};
 
@@ -243,6 +245,7 @@ impl Seat<'_> {
         let records_keys = records.iter_mut().map(|row| &mut row.key.cell);
         for cell in records_keys.chain(samples.iter_mut().map(|sample| &mut sample.key.cell)) {
             let Crew { placement, vcpus, .. } = self.crew;
+            let cell = Arc::make_mut(cell);
             cell.workload = name(&format!("{}.{placement}.vcpu{}", cell.workload, self.index));
             cell.vcpus = vcpus.into();
         }

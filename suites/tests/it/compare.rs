@@ -37,6 +37,7 @@ fn run(at: &Path, kernel: &str, dr_exits: u64, npt: &str) -> PathBuf {
     let parameters = [("npt".to_owned(), npt.to_owned())].into_iter().collect();
     environment.module_parameters.insert("kvm_amd".to_owned(), parameters);
     dir.add_environment(environment).unwrap();
+    let (target, cell) = (target.into(), cell.into());
     let key = Key { target, cell, metric: Metric::DrExits, source: Source::Tracepoint };
     let row = Record::new(info.run, subject, key, Outcome::ok(dr_exits));
     dir.append(&[Record { deterministic: true, ..row }]).unwrap();

@@ -1,0 +1,17 @@
+//! Any bytes as a `run.json`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use reports::RunInfo;
+use reports::compare::Surroundings;
+use std::path::Path;
+
+fuzz_target!(|data: &[u8]| {
+    match RunInfo::parse(data, Path::new("run.json")) {
+        Ok(info) => {
+            let same = Surroundings::of(&info, &info);
+            assert!(same.differ.is_empty(), "{same:?}");
+        }
+        Err(error) => assert!(error.to_string().contains("run.json")),
+    }
+});
