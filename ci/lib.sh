@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts in this folder; to be sourced. No script changes the caller's folder.
 
 # The workspace's root.

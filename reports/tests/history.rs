@@ -117,8 +117,8 @@ fn a_metric_over_the_runs_is_read_once() {
     };
     let history = open(store.path());
     let (some, work) = history.values(&asked(), |run, _, _| run.id().ends_with('7'));
-    assert_eq!((some.values().map(Vec::len).sum::<usize>(), work.read), (2, 2));
-    assert_eq!(all(&history, 40), 38, "two are known");
+    assert_eq!((some.values().map(Vec::len).sum::<usize>(), work.read), (3, 3));
+    assert_eq!(all(&history, 40), 37, "three are known");
     assert_eq!(all(&open(store.path()), 40), 0);
     run(store.path(), 40);
     assert_eq!(all(&open(store.path()), 41), 1);
@@ -128,30 +128,26 @@ fn a_metric_over_the_runs_is_read_once() {
 fn what_was_derived_is_made_anew_when_it_is_damaged_cut_or_of_another_version() {
     let store = store_of(5);
     let whole = open(store.path()).runs;
-    let index = store.path().join(".history/index.jsonl");
-    let text = fs::read_to_string(&index).unwrap();
-    let cut = &text[..text.len() / 2];
-    let other = text.replacen("\"drbench_history\":1", "\"drbench_history\":2", 1);
-    assert_ne!(other, text);
-    let flipped = text.replacen("lazy", "lasy", 1);
-    assert_ne!(flipped, text);
-    let damaged: [(&[u8], &str); 6] = [
-        (cut.as_bytes(), "damaged"),
-        (other.as_bytes(), "another version"),
-        (flipped.as_bytes(), "damaged"),
+    let index = store.path().join(".history/index");
+    let text = fs::read(&index).unwrap();
+    let other = [b"drbench-history 2 ", &text[18..]].concat();
+    let lazy = text.windows(4).position(|bytes| bytes == b"lazy").unwrap();
+    let mut flipped = text.clone();
+    flipped[lazy + 2] = b's';
+    let damaged: [(&[u8], &str); 5] = [
+        (&text[..text.len() / 2], "damaged"),
+        (&other, "another version"),
+        (&flipped, "damaged"),
         (b"", "cut off"),
-        (b"\xff\xfe\0\n", "index.jsonl"),
-        (b"{\"drbench_history\":1,\"about\":\"runs\",\"crc32\":0}\n", "runs"),
+        (b"\xff\xfe\0\n", "another version"),
     ];
     for (bytes, why) in damaged {
         fs::write(&index, bytes).unwrap();
         let history = open(store.path());
         assert_eq!(history.runs, whole, "{why}");
         assert_eq!(history.work.read, 5, "{why}");
-        if why != "runs" {
-            assert!(history.work.anew.as_ref().unwrap().contains(why), "{:?}", history.work);
-        }
-        assert_eq!(fs::read_to_string(&index).unwrap(), text, "the same again");
+        assert!(history.work.anew.as_ref().unwrap().contains(why), "{:?}", history.work);
+        assert_eq!(fs::read(&index).unwrap(), text, "the same again");
     }
 }
 
@@ -198,17 +194,16 @@ fn unfinished_and_damaged_runs_are_told_with_the_reason_and_the_rest_is_listed()
             "damaged: ",
             "damaged: ",
         ];
-        let mut seen = states.clone();
-        seen.sort();
         assert_eq!(states.len(), expected.len(), "{states:#?}");
         for word in expected {
             assert!(states.iter().any(|state| state.starts_with(word)), "{word}: {states:#?}");
         }
         let text = told(&history);
-        for word in ["cut off", "version 99", "expected UTF-8|missing in the header", "no rows"] {
-            assert!(word.split('|').any(|word| text.contains(word)), "{word}: {text}");
-        }
         common::fits(&text);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in ["cut off", "version 99", "expected UTF-8 text", "no rows"] {
+            assert!(words.contains(word), "{word}: {text}");
+        }
     }
     let history = open(store.path());
     assert_eq!(history.newest().len(), 2, "only whole runs count");
@@ -219,7 +214,7 @@ fn unfinished_and_damaged_runs_are_told_with_the_reason_and_the_rest_is_listed()
 #[test]
 fn two_processes_at_once_leave_a_whole_index() {
     let store = store_of(50);
-    let index = store.path().join(".history/index.jsonl");
+    let index = store.path().join(".history/index");
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

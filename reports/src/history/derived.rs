@@ -1,8 +1,9 @@
 //! What was derived from runs, kept as long as their files do not change.
 //!
-//! A file of JSON lines: what it is, with a checksum of the rest, then a line per run. It is written
-//! beside and renamed, so a reader sees an old or a new one, each whole, and of two writers the later
-//! stays: both have derived the same. A file that is damaged, or of another version, is made anew.
+//! A file is one line of text, `drbench-history VERSION CHECKSUM ABOUT`, then what is known of each run,
+//! as `postcard` writes it. It is written beside and renamed, so a reader sees an old or a new one, each
+//! whole, and of two writers the later stays: both have derived the same. A file that is damaged, or of
+//! another version, is made anew.
 
 use crate::store::{RESULTS, RUN, StoreError};
 use jiff::Timestamp;
@@ -14,12 +15,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 /// Where it is kept, below the store.
 const FOLDER: &str = ".history";
+/// What a file begins with.
+const MAGIC: &str = "drbench-history";
 /// What names of files that are being written begin with.
 const UNFINISHED: &str = ".part-";
 /// The files' form. Another one is made anew, so this changes with what is derived, too.
@@ -27,8 +30,8 @@ const VERSION: u32 = 1;
 /// Two writes within this time may leave the same time stamp: a file that was just written is looked at
 /// again.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Answers that are kept, the last ones used.
-const MOST_FILES: usize = 64;
+/// What was not brought up to date for so long is not asked any more.
+const UNUSED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What an update took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +90,7 @@ impl Found {
     }
 }
 
-/// Every directory below the store that holds a `run.json` or a `results.csv`, by name.
+/// Every directory below the store that holds a `run.json` or a `results.csv`, in no order.
 pub(super) fn find(store: &Path) -> Result<Vec<Found>, StoreError> {
     let listing = fs::read_dir(store).map_err(StoreError::io("list", store))?;
     let mut found = Vec::new();
@@ -104,24 +107,15 @@ pub(super) fn find(store: &Path) -> Result<Vec<Found>, StoreError> {
             found.push(Found { name, path, stamps });
         }
     }
-    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-/// The first line.
+/// What is known of a run.
 #[derive(Serialize, Deserialize)]
-struct Header {
-    drbench_history: u32,
-    about: String,
-    crc32: u32,
-}
-
-/// A run's line.
-#[derive(Serialize, Deserialize)]
-struct Line<T> {
+struct Known {
     name: String,
     stamps: Stamps,
-    of: T,
+    of: Vec<u8>,
 }
 
 /// What was derived from one run.
@@ -142,40 +136,51 @@ pub(super) struct Kept<'a> {
 impl Kept<'_> {
     /// What `derive` gives for each run that is wanted, in the order of `found`. It is called only for
     /// runs that are new or have changed.
-    pub(super) fn updated<T: Serialize + DeserializeOwned + Send>(
+    pub(super) fn updated<T: Serialize + DeserializeOwned>(
         &self,
         found: &[Found],
-        wanted: impl Fn(&Found) -> bool,
+        wanted: &dyn Fn(&Found) -> bool,
         derive: impl Fn(&Found) -> Derived<T> + Sync,
     ) -> (Vec<Option<T>>, Work) {
+        let (of, work) = self.updated_bytes(found, wanted, &|run| {
+            let Derived { of, lasts } = derive(run);
+            // To memory, and of forms that it knows: nothing can fail.
+            Derived { of: postcard::to_stdvec(&of).unwrap_or_default(), lasts }
+        });
+        let of = of.into_iter().map(|bytes| postcard::from_bytes(&bytes?).ok());
+        (of.collect(), work)
+    }
+
+    fn updated_bytes(
+        &self,
+        found: &[Found],
+        wanted: &dyn Fn(&Found) -> bool,
+        derive: &(dyn Fn(&Found) -> Derived<Vec<u8>> + Sync),
+    ) -> (Vec<Option<Vec<u8>>>, Work) {
         let mut work = Work::default();
         let mut known = self.load().unwrap_or_else(|why| {
             work.anew = Some(why);
             HashMap::new()
         });
         let before = known.len();
-        let mut of: Vec<Option<T>> = Vec::with_capacity(found.len());
-        for run in found {
-            let line = known.remove(&run.name).filter(|line: &Line<T>| line.stamps == run.stamps);
-            of.push(line.map(|line| line.of));
-        }
-        let same = of.iter().flatten().count();
+        let same = |run: &Found, known: Known| (known.stamps == run.stamps).then_some(known.of);
+        let mut of: Vec<Option<Vec<u8>>> =
+            found.iter().map(|run| same(run, known.remove(&run.name)?)).collect();
+        let mut lasts: Vec<bool> = of.iter().map(Option::is_some).collect();
         work.gone = known.len();
+        work.kept = of.iter().flatten().count();
         let now = now();
-        let stale: Vec<_> =
+        let stale: Vec<usize> =
             (0..found.len()).filter(|at| of[*at].is_none() && wanted(&found[*at])).collect();
-        (work.read, work.kept) = (stale.len(), same);
-        let mut lasting: Vec<_> = of.iter().map(Option::is_some).collect();
-        let read = in_parallel(&stale, |at| derive(&found[at]));
-        let news = read.iter().any(|(_, derived)| derived.lasts) || same != before;
-        for (at, derived) in read {
-            lasting[at] = derived.lasts && found[at].is_settled(now);
+        work.read = stale.len();
+        let mut news = work.anew.is_some() || work.kept != before;
+        for (at, derived) in in_parallel(&stale, &|at| derive(&found[at])) {
+            lasts[at] = derived.lasts && found[at].is_settled(now);
+            news |= lasts[at];
             of[at] = Some(derived.of);
         }
-        if news || work.anew.is_some() {
-            let lines = found.iter().zip(&of).zip(&lasting).filter(|(_, lasts)| **lasts);
-            let lines = lines.filter_map(|((run, of), _)| Some((run, of.as_ref()?)));
-            work.unwritten = self.write(lines).err().map(|error| error.to_string());
+        if news {
+            work.unwritten = self.write(found, &of, &lasts).err().map(|error| error.to_string());
         }
         for (of, run) in of.iter_mut().zip(found) {
             if !wanted(run) {
@@ -186,11 +191,11 @@ impl Kept<'_> {
     }
 
     fn path(&self) -> PathBuf {
-        self.store.join(FOLDER).join(self.file).with_extension("jsonl")
+        self.store.join(FOLDER).join(self.file)
     }
 
     /// What is kept, by the name of the run, or why it is of no use.
-    fn load<T: DeserializeOwned>(&self) -> Result<HashMap<String, Line<T>>, String> {
+    fn load(&self) -> Result<HashMap<String, Known>, String> {
         let path = self.path();
         let wrong = |why: &str| format!("{}: {why}", path.display());
         let text = match fs::read(&path) {
@@ -201,42 +206,39 @@ impl Kept<'_> {
         };
         let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(|| wrong("cut off"))?;
         let (header, rest) = (&text[..end], &text[end + 1..]);
-        let header: Header =
-            serde_json::from_slice(header).map_err(|error| wrong(&error.to_string()))?;
-        if header.drbench_history != VERSION {
-            return Err(wrong("of another version of drbench"));
+        if header == self.header(rest).as_bytes() {
+            let known: Vec<Known> =
+                postcard::from_bytes(rest).map_err(|error| wrong(&error.to_string()))?;
+            return Ok(known.into_iter().map(|known| (known.name.clone(), known)).collect());
         }
-        if header.about != self.about || header.crc32 != crc32fast::hash(rest) {
-            return Err(wrong("damaged"));
-        }
-        serde_json::Deserializer::from_slice(rest)
-            .into_iter::<Line<T>>()
-            .map(|line| line.map(|line| (line.name.clone(), line)))
-            .collect::<Result<_, _>>()
-            .map_err(|error| wrong(&error.to_string()))
+        let ours = format!("{MAGIC} {VERSION} ");
+        let is_ours = header.starts_with(ours.as_bytes());
+        Err(wrong(if is_ours { "damaged" } else { "of another version of drbench" }))
     }
 
-    fn write<'t, T: Serialize + 't>(
+    fn header(&self, rest: &[u8]) -> String {
+        format!("{MAGIC} {VERSION} {:08x} {}", crc32fast::hash(rest), self.about)
+    }
+
+    fn write(
         &self,
-        lines: impl Iterator<Item = (&'t Found, &'t T)>,
+        found: &[Found],
+        of: &[Option<Vec<u8>>],
+        lasts: &[bool],
     ) -> Result<(), StoreError> {
         let path = self.path();
+        let known = found.iter().zip(of).zip(lasts).filter_map(|((run, of), lasts)| {
+            let of = of.clone().filter(|_| *lasts)?;
+            Some(Known { name: run.name.clone(), stamps: run.stamps, of })
+        });
+        let known: Vec<_> = known.collect();
         let write = || {
-            let mut rest = Vec::new();
-            for (run, of) in lines {
-                let line = Line { name: run.name.clone(), stamps: run.stamps, of };
-                serde_json::to_writer(&mut rest, &line)?;
-                rest.push(b'\n');
-            }
-            let crc32 = crc32fast::hash(&rest);
-            let header =
-                Header { drbench_history: VERSION, about: self.about.to_owned(), crc32 };
+            let rest = postcard::to_stdvec(&known).map_err(io::Error::other)?;
             let folder = self.store.join(FOLDER);
             fs::create_dir_all(&folder)?;
             tidy(&folder);
             let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&folder)?;
-            serde_json::to_writer(&mut file, &header)?;
-            file.write_all(b"\n")?;
+            writeln!(file, "{}", self.header(&rest))?;
             file.write_all(&rest)?;
             file.persist(&path).map_err(|error| error.error)?;
             Ok(())
@@ -252,47 +254,39 @@ fn now() -> i64 {
 }
 
 /// The results for these places, with the place.
-fn in_parallel<T: Send>(places: &[usize], each: impl Fn(usize) -> T + Sync) -> Vec<(usize, T)> {
+fn in_parallel(
+    places: &[usize],
+    each: &(dyn Fn(usize) -> Derived<Vec<u8>> + Sync),
+) -> Vec<(usize, Derived<Vec<u8>>)> {
     const FEW: usize = 8;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     if cores == 1 || places.len() < FEW {
         return places.iter().map(|at| (*at, each(*at))).collect();
     }
-    let (results, all) = mpsc::channel();
-    let next = AtomicUsize::new(0);
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(places.len())));
     thread::scope(|scope| {
         for _ in 0..cores {
-            let results = results.clone();
             scope.spawn(|| {
-                let results = results;
                 while let Some(at) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // The receiver is there until all threads have ended.
-                    let _ = results.send((*at, each(*at)));
+                    let result = (*at, each(*at));
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
                 }
             });
         }
     });
-    drop(results);
-    all.into_iter().collect()
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes what killed processes left half written, and the files used longest ago. Nothing of it is
+/// Removes what killed processes left half written, and what nobody asks any more. Nothing of it is
 /// missed, so nothing is said if it stays.
 fn tidy(folder: &Path) {
     const AN_HOUR: Duration = Duration::from_secs(60 * 60);
-    let Ok(listing) = fs::read_dir(folder) else { return };
-    let mut files = Vec::new();
-    for entry in listing.flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(written) = entry.metadata().and_then(|meta| meta.modified()) else { continue };
-        let age = written.elapsed().unwrap_or_default();
-        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            files.push((age, entry.path()));
-        } else if age > AN_HOUR {
+        let unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let longest = if unfinished { AN_HOUR } else { UNUSED };
+        if written.elapsed().unwrap_or_default() > longest {
             let _ = fs::remove_file(entry.path());
         }
-    }
-    files.sort();
-    for (_, path) in files.iter().skip(MOST_FILES) {
-        let _ = fs::remove_file(path);
     }
 }

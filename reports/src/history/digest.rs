@@ -12,7 +12,6 @@ use std::fmt;
 
 /// Whether a run can be believed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It has ended, and can be read.
     Whole,
@@ -36,10 +35,8 @@ impl fmt::Display for State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The kernel.
-    #[serde(flatten)]
     pub subject: Subject,
     /// The machine.
-    #[serde(flatten)]
     pub target: Target,
     /// The suites, in the order of the rows.
     pub suites: Vec<Name>,

@@ -26,7 +26,7 @@ use crate::store::{RESULTS, RUN, StoreError};
 use derived::Found;
 use digest::Digest;
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// What went wrong with a store.
@@ -115,7 +115,10 @@ pub struct PastRun {
     pub state: State,
     /// Its kernels on their machines, in the order of its rows.
     pub parts: Vec<Part>,
+    /// The name of its directory.
     name: String,
+    /// Its place in what was found.
+    place: usize,
 }
 
 impl PastRun {
@@ -153,13 +156,15 @@ impl History {
         }
         let found = derived::find(store)?;
         let index = derived::Kept { store, file: "index", about: "runs" };
-        let (digests, work) = index.updated(&found, |_| true, Digest::of);
+        let (digests, work) = index.updated(&found, &|_| true, Digest::of);
         let mut runs: Vec<_> = found
             .iter()
+            .enumerate()
             .zip(digests)
-            .filter_map(|(found, digest)| {
+            .filter_map(|((place, found), digest)| {
                 let digest = digest?;
                 Some(PastRun {
+                    place,
                     path: found.path.clone(),
                     name: found.name.clone(),
                     when: digest.run.as_ref().map_or(found.written(), |run| run.started_at),
@@ -197,15 +202,15 @@ impl History {
 
     /// The newest whole run of every kernel, variant and machine, in the order of time.
     pub fn newest(&self) -> Vec<(&PastRun, &Part)> {
-        let mut newest: HashMap<(&Subject, &Target), (usize, &PastRun, &Part)> = HashMap::new();
-        for (place, run) in self.runs.iter().enumerate() {
-            for part in run.parts.iter().filter(|_| run.state == State::Whole) {
-                newest.insert((&part.subject, &part.target), (place, run, part));
-            }
+        let mut seen: HashSet<(&Subject, &Target)> = HashSet::new();
+        let mut newest = Vec::new();
+        for run in self.runs.iter().rev().filter(|run| run.state == State::Whole) {
+            let parts = run.parts.iter().rev();
+            let new = parts.filter(|part| seen.insert((&part.subject, &part.target)));
+            newest.extend(new.map(|part| (run, part)));
         }
-        let mut newest: Vec<_> = newest.into_values().collect();
-        newest.sort_by_key(|(place, _, part)| (*place, &part.subject, &part.target));
-        newest.into_iter().map(|(_, run, part)| (run, part)).collect()
+        newest.reverse();
+        newest
     }
 }
 

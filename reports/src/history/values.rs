@@ -41,7 +41,6 @@ impl Asked {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Series {
     /// The machine.
-    #[serde(flatten)]
     pub target: Target,
     /// The cell, with its suite.
     pub cell: String,
@@ -117,14 +116,10 @@ impl History {
         let names: HashSet<_> =
             self.runs.iter().filter(worth).map(|run| run.name.as_str()).collect();
         let is_wanted = |found: &Found| names.contains(found.name.as_str());
-        let (all, work) = kept.updated(&self.found, is_wanted, |found| points(found, asked));
-        let mut of: BTreeMap<&str, Vec<KeptPoint>> = BTreeMap::new();
-        for (found, points) in self.found.iter().zip(all) {
-            of.insert(&found.name, points.unwrap_or_default());
-        }
+        let (mut all, work) = kept.updated(&self.found, &is_wanted, |found| points(found, asked));
         let mut series: BTreeMap<Series, Vec<Point<'_>>> = BTreeMap::new();
         for run in &self.runs {
-            for point in of.remove(run.name.as_str()).unwrap_or_default() {
+            for point in all[run.place].take().unwrap_or_default() {
                 let KeptPoint { series: whose, subject, value, unit, status, reason } = point;
                 if wanted(run, &subject, &whose.target) {
                     let value = value.parse().ok();

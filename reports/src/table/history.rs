@@ -3,9 +3,9 @@
 use super::summary::kernel;
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::history::{Part, PastRun, Point, Series, State};
-use crate::record::{Metric, Status};
+use crate::record::{Metric, Status, Unit};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a run is told that has no part to show.
 const NO_ROWS: &str = "no rows";
@@ -72,24 +72,37 @@ pub fn values_table(
 ) -> String {
     let mut text = String::new();
     for (series, points) in values {
+        // What can be had on no run is not listed run by run.
+        if points.iter().all(|point| point.status == Status::Skipped) {
+            continue;
+        }
         let Series { target, cell, source, variant } = series;
         if !text.is_empty() {
             text.push('\n');
         }
         let title = format!("{metric} by {source} of {cell}\n{variant}, {target}");
         text.push_str(&paragraph(style, &title, Tone::Strong));
-        text.push_str(&table(points, style));
+        text.push_str(&table(metric, points, style));
+    }
+    let skipped = values.values().flatten().filter(|point| point.status == Status::Skipped);
+    let reasons: BTreeSet<_> = skipped.map(|point| point.reason.as_str()).collect();
+    for reason in reasons {
+        let note = format!("\nskipped: {reason}");
+        text.push_str(&paragraph(style, &note, Tone::Normal));
     }
     text
 }
 
-fn table(points: &[Point<'_>], style: Style) -> String {
-    let unit = points.first().map_or("", |point| point.unit.as_str());
+fn table(metric: &Metric, points: &[Point<'_>], style: Style) -> String {
+    let unit = match points.first().map_or(Unit::None, |point| point.unit) {
+        Unit::None => metric.to_string(),
+        unit => unit.to_string(),
+    };
     let columns = [
         ("began (UTC)", Align::Left),
         ("run", Align::Left),
         ("kernel", Align::Left),
-        (unit, Align::Right),
+        (unit.as_str(), Align::Right),
         ("than before", Align::Right),
         ("status", Align::Left),
     ];
@@ -128,7 +141,7 @@ fn shown(point: &Point<'_>) -> String {
 
 fn status(point: &Point<'_>) -> String {
     match point.status {
-        Status::Ok => Status::Ok.to_string(),
+        same @ (Status::Ok | Status::Skipped) => same.to_string(),
         other => format!("{other}: {}", point.reason),
     }
 }
