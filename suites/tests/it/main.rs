@@ -13,4 +13,5 @@ mod lab_smp;
 mod lab_trace;
 mod matrix;
 mod native;
+mod templates;
 mod variants;
