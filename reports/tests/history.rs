@@ -10,6 +10,7 @@ use reports::{
     Status, Style, history_table, values_table,
 };
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -228,6 +229,8 @@ fn two_processes_at_once_leave_a_whole_index() {
     let work = open(store.path()).work;
     assert_eq!((work.read == 0, work.unwritten), (work.anew.is_none(), None));
     assert_eq!(open(store.path()).work.read, 0);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&index), mode(&store.path().join("run-0000/results.csv")), "for the same people");
     let left = fs::read_dir(store.path().join(".history")).unwrap().count();
     assert_eq!(left, 1, "nothing half written stays");
 }

@@ -5,14 +5,14 @@
 //! whole, and of two writers the later stays: both have derived the same. A file that is damaged, or of
 //! another version, is made anew.
 
-use crate::store::{RESULTS, RUN, StoreError};
+use crate::store::{ALL_MAY_READ, RESULTS, RUN, StoreError};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs::{self, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -237,7 +237,10 @@ impl Kept<'_> {
             let folder = self.store.join(FOLDER);
             fs::create_dir_all(&folder)?;
             tidy(&folder);
-            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&folder)?;
+            let mut file = tempfile::Builder::new()
+                .prefix(UNFINISHED)
+                .permissions(Permissions::from_mode(ALL_MAY_READ))
+                .tempfile_in(&folder)?;
             writeln!(file, "{}", self.header(&rest))?;
             file.write_all(&rest)?;
             file.persist(&path).map_err(|error| error.error)?;

@@ -1,5 +1,6 @@
 //! The runs of a store, and one metric's values over them.
 
+use super::policy::footnotes;
 use super::summary::kernel;
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::history::{Part, PastRun, Point, Series, State};
@@ -89,6 +90,11 @@ pub fn values_table(
     for reason in reasons {
         let note = format!("\nskipped: {reason}");
         text.push_str(&paragraph(style, &note, Tone::Normal));
+    }
+    if metric.unit() != Unit::None {
+        for note in footnotes(values.keys().map(|series| &series.target)) {
+            text.push_str(&paragraph(style, &format!("\n{note}"), Tone::Normal));
+        }
     }
     text
 }
