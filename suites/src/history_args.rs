@@ -105,7 +105,8 @@ pub struct Store {
 impl HistoryArgs {
     /// Whether a kernel on a machine is asked for.
     pub fn wants(&self, subject: &Subject, target: &Target) -> bool {
-        let fits = |glob: &Pattern| [&subject.kernel, &subject.kernel_id].map(|id| glob.matches(id));
+        let fits =
+            |glob: &Pattern| [&subject.kernel, &subject.kernel_id].map(|id| glob.matches(id));
         self.kernel.as_ref().is_none_or(|glob| fits(glob).contains(&true))
             && self.variant.as_ref().is_none_or(|variant| *variant == subject.variant)
             && self.vendor.is_none_or(|vendor| vendor == target.vendor)

@@ -48,15 +48,16 @@ pub fn baselines(store: &Path) -> Result<Vec<Baseline>, HistoryError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(StoreError::io("list", &folder))?,
     };
-    let mut all = Vec::new();
+    let mut links = Vec::new();
     for entry in listing {
-        let entry = entry.map_err(StoreError::io("list", &folder))?;
-        let name = entry.file_name().to_str().and_then(|name| usable(name).ok());
-        let path = entry.path();
-        all.extend(name.filter(|_| path.join(RESULTS).exists()).map(|name| Baseline { name, path }));
+        links.push(entry.map_err(StoreError::io("list", &folder))?.path());
     }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
+    links.sort();
+    let baseline = |path: PathBuf| {
+        let name = usable(path.file_name()?.to_str()?).ok()?;
+        path.join(RESULTS).exists().then_some(Baseline { name, path })
+    };
+    Ok(links.into_iter().filter_map(baseline).collect())
 }
 
 /// Keeps a whole run by this name, and gives the place of the copy. With `replace` the name may have
@@ -84,8 +85,7 @@ pub fn keep(
         let run = old.map_or_else(|| link.display().to_string(), |old| copied_run(&old));
         return Err(HistoryError::IsKept { name, run });
     }
-    fs::create_dir_all(folder.join(COPIES))
-        .map_err(StoreError::io("create directory", &folder))?;
+    fs::create_dir_all(folder.join(COPIES)).map_err(StoreError::io("create directory", &folder))?;
     let copy = copy(run, &folder)?;
     let target = Path::new(COPIES).join(copy.file_name().unwrap_or_default());
     if let Err(error) = relink(&target, &link, replace) {
@@ -110,10 +110,12 @@ pub fn forget(store: &Path, name: &str) -> Result<(), HistoryError> {
 /// A name that a baseline can have: no hidden file, no path, not the directory of the copies.
 fn usable(text: &str) -> Result<Name, Unexpected> {
     match Name::new(text) {
-        Ok(name) if text.starts_with(['.', '-']) || name.as_str() == COPIES => Err(Unexpected::new(
-            format!("one that does not begin with `.` or `-` and is not `{COPIES}`"),
-            text,
-        )),
+        Ok(name) if text.starts_with(['.', '-']) || name.as_str() == COPIES => {
+            Err(Unexpected::new(
+                format!("one that does not begin with `.` or `-` and is not `{COPIES}`"),
+                text,
+            ))
+        }
         other => other,
     }
 }

@@ -156,25 +156,24 @@ impl History {
         }
         let found = derived::find(store)?;
         let index = derived::Kept { store, file: "index", about: "runs" };
-        let (digests, work) = index.updated(&found, &|_| true, Digest::of);
-        let mut runs: Vec<_> = found
-            .iter()
-            .enumerate()
-            .zip(digests)
-            .filter_map(|((place, found), digest)| {
-                let digest = digest?;
-                Some(PastRun {
-                    place,
-                    path: found.path.clone(),
-                    name: found.name.clone(),
-                    when: digest.run.as_ref().map_or(found.written(), |run| run.started_at),
-                    run: digest.run,
-                    state: digest.state,
-                    parts: digest.parts,
-                })
-            })
-            .collect();
-        runs.sort_by(|a, b| (a.when, &a.name).cmp(&(b.when, &b.name)));
+        let (mut digests, work) = index.updated(&found, &|_| true, Digest::of);
+        let mut order: Vec<(Timestamp, usize)> = Vec::with_capacity(found.len());
+        for (place, digest) in digests.iter().enumerate() {
+            let run = digest.as_ref().map(|digest| digest.run.as_ref());
+            let began = |run: Option<&Run>| {
+                run.map_or_else(|| found[place].written(), |run| run.started_at)
+            };
+            order.extend(run.map(|run| (began(run), place)));
+        }
+        order.sort_unstable_by(|(a, one), (b, other)| {
+            a.cmp(b).then_with(|| found[*one].name.cmp(&found[*other].name))
+        });
+        let run = |(when, place): (Timestamp, usize)| {
+            let Digest { run, state, parts } = digests[place].take()?;
+            let Found { name, path, .. } = &found[place];
+            Some(PastRun { path: path.clone(), run, when, state, parts, name: name.clone(), place })
+        };
+        let runs = order.into_iter().filter_map(run).collect();
         Ok(Self { store: store.to_owned(), runs, work, found })
     }
 
@@ -216,8 +215,11 @@ impl History {
 
 fn several(wanted: &str, found: &[&PastRun]) -> HistoryError {
     const MOST: usize = 4;
-    let mut ids: Vec<_> =
-        found.iter().take(MOST).map(|run| format!("{} ({})", run.id(), run.path.display())).collect();
+    let mut ids: Vec<_> = found
+        .iter()
+        .take(MOST)
+        .map(|run| format!("{} ({})", run.id(), run.path.display()))
+        .collect();
     if found.len() > MOST {
         ids.push(format!("{} more", found.len() - MOST));
     }

@@ -3,12 +3,11 @@
 use super::derived::{Derived, Found, Kept};
 use super::{History, PastRun, State, Work};
 use crate::read::{self, ReadError};
-use crate::record::{
-    Metric, Name, Policy, Record, Source, Status, Subject, Target, Unit, Value,
-};
+use crate::record::{Metric, Name, Policy, Record, Source, Status, Subject, Target, Unit, Value};
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 /// What is asked of each run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +35,21 @@ impl Asked {
     }
 }
 
+/// All of it, so that no two questions look alike: what is not asked is `*`.
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, suite, workload, interposed, policy } = self;
+        let suite = suite.as_ref().map_or("*", Name::as_str);
+        let workload = workload.as_ref().map_or("*", Pattern::as_str);
+        let interposed = interposed.as_deref().unwrap_or("*");
+        let policy = policy.map_or("*", Policy::as_str);
+        write!(f, "{metric} {suite} {policy} {interposed} {workload}")
+    }
+}
+
 /// Values that can be held against each other: of one cell, by one source, of one variant on one
 /// machine. Kernels differ.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Series {
     /// The machine.
     pub target: Target,
@@ -99,14 +110,14 @@ impl KeptPoint {
 }
 
 impl History {
-    /// The values of what is asked, by series, in the order of the runs; of the runs and kernels that
-    /// are `wanted`. Answers are kept: asked again, only new and changed runs are read.
+    /// The values of what is asked, by series, in the order of the runs and their rows; of the runs and
+    /// kernels that are `wanted`. Answers are kept: asked again, only new and changed runs are read.
     pub fn values(
         &self,
         asked: &Asked,
         wanted: impl Fn(&PastRun, &Subject, &Target) -> bool,
-    ) -> (BTreeMap<Series, Vec<Point<'_>>>, Work) {
-        let about = format!("{asked:?}");
+    ) -> (Vec<(Series, Vec<Point<'_>>)>, Work) {
+        let about = asked.to_string();
         let file = format!("values-{:08x}", crc32fast::hash(about.as_bytes()));
         let kept = Kept { store: &self.store, file: &file, about: &about };
         let worth = |run: &&PastRun| {
@@ -117,14 +128,19 @@ impl History {
             self.runs.iter().filter(worth).map(|run| run.name.as_str()).collect();
         let is_wanted = |found: &Found| names.contains(found.name.as_str());
         let (mut all, work) = kept.updated(&self.found, &is_wanted, |found| points(found, asked));
-        let mut series: BTreeMap<Series, Vec<Point<'_>>> = BTreeMap::new();
+        let mut series: Vec<(Series, Vec<Point<'_>>)> = Vec::new();
+        let mut places: HashMap<Series, usize> = HashMap::new();
         for run in &self.runs {
             for point in all[run.place].take().unwrap_or_default() {
                 let KeptPoint { series: whose, subject, value, unit, status, reason } = point;
                 if wanted(run, &subject, &whose.target) {
                     let value = value.parse().ok();
                     let point = Point { run, subject, value, unit, status, reason };
-                    series.entry(whose).or_default().push(point);
+                    let place = *places.entry(whose.clone()).or_insert(series.len());
+                    if place == series.len() {
+                        series.push((whose, Vec::new()));
+                    }
+                    series[place].1.push(point);
                 }
             }
         }

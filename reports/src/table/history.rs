@@ -1,12 +1,12 @@
 //! The runs of a store, and one metric's values over them.
 
+use super::notes::distinct;
 use super::policy::footnotes;
 use super::summary::kernel;
 use super::{Align, Grid, NOTHING, Style, Tone, paragraph};
 use crate::history::{Part, PastRun, Point, Series, State};
 use crate::record::{Metric, Status, Unit};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// How a run is told that has no part to show.
 const NO_ROWS: &str = "no rows";
@@ -66,11 +66,7 @@ fn add(grid: &mut Grid, run: &PastRun, part: Option<&Part>) {
 }
 
 /// A table for each series: its values, and how each differs from the one before.
-pub fn values_table(
-    metric: &Metric,
-    values: &BTreeMap<Series, Vec<Point<'_>>>,
-    style: Style,
-) -> String {
+pub fn values_table(metric: &Metric, values: &[(Series, Vec<Point<'_>>)], style: Style) -> String {
     let mut text = String::new();
     for (series, points) in values {
         // What can be had on no run is not listed run by run.
@@ -85,14 +81,16 @@ pub fn values_table(
         text.push_str(&paragraph(style, &title, Tone::Strong));
         text.push_str(&table(metric, points, style));
     }
-    let skipped = values.values().flatten().filter(|point| point.status == Status::Skipped);
-    let reasons: BTreeSet<_> = skipped.map(|point| point.reason.as_str()).collect();
-    for reason in reasons {
+    let skipped = values
+        .iter()
+        .flat_map(|(_, points)| points)
+        .filter(|point| point.status == Status::Skipped);
+    for reason in distinct(skipped.map(|point| point.reason.clone())) {
         let note = format!("\nskipped: {reason}");
         text.push_str(&paragraph(style, &note, Tone::Normal));
     }
     if metric.unit() != Unit::None {
-        for note in footnotes(values.keys().map(|series| &series.target)) {
+        for note in footnotes(values.iter().map(|(series, _)| &series.target)) {
             text.push_str(&paragraph(style, &format!("\n{note}"), Tone::Normal));
         }
     }

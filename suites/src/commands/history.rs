@@ -119,7 +119,10 @@ fn values(args: &HistoryArgs, history: &History) -> (String, usize) {
         interposed: interposed.flatten(),
         policy: args.policy,
     };
-    let whole = |run: &&PastRun| run.state == State::Whole && run.parts.iter().any(|part| args.wants(&part.subject, &part.target));
+    let whole = |run: &&PastRun| {
+        run.state == State::Whole
+            && run.parts.iter().any(|part| args.wants(&part.subject, &part.target))
+    };
     let wanted: Vec<_> = history.runs.iter().filter(whole).map(PastRun::id).collect();
     let since = wanted.get(first_shown(args, wanted.clone())).copied();
     let since = history.runs.iter().find(|run| Some(run.id()) == since).map(|run| run.when);

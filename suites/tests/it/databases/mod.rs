@@ -36,9 +36,7 @@ type Rows = Vec<Vec<String>>;
 fn the_schemas_have_the_columns_of_the_files() {
     for database in ["postgresql", "duckdb", "clickhouse"] {
         let schema = sql(&format!("schema.{database}.sql"));
-        for (table, columns) in
-            [("results", header::<Record>()), ("samples", header::<Sample>())]
-        {
+        for (table, columns) in [("results", header::<Record>()), ("samples", header::<Sample>())] {
             let begin = format!("CREATE TABLE IF NOT EXISTS {table} (\n");
             let (_, text) = schema.split_once(&begin).unwrap();
             let (text, _) = text.split_once("\n)").unwrap();
@@ -82,7 +80,8 @@ fn runs_load_as_they_are_and_every_database_gives_the_answers_computed_here() {
 /// Every row is there, with every digit of its counts and every character of its texts.
 fn whole(database: &dyn Database, runs: &[PathBuf], records: &[Vec<Record>]) {
     let name = database.name();
-    let samples: usize = runs.iter().map(|run| reports::read::read_samples(run).unwrap().len()).sum();
+    let samples: usize =
+        runs.iter().map(|run| reports::read::read_samples(run).unwrap().len()).sum();
     let rows: usize = records.iter().map(Vec::len).sum();
     let counts = "SELECT (SELECT count(*) FROM results), (SELECT count(*) FROM samples);";
     assert_eq!(database.query(counts), [[rows.to_string(), samples.to_string()]], "{name}");

@@ -21,7 +21,9 @@ pub fn made(directory: &Path) -> Vec<PathBuf> {
     let (rows, samples) = (reports::read(&first).unwrap(), samples(&first));
     let (later, hostile) = (place("la'ter"), place("hostile"));
     write(&later, 1, planted(rows.clone()), samples.clone());
-    let kept = |row: &Record| row.key.target.vendor == Vendor::KvmAmd && row.subject.kernel.starts_with("6.1");
+    let kept = |row: &Record| {
+        row.key.target.vendor == Vendor::KvmAmd && row.subject.kernel.starts_with("6.1")
+    };
     let rows: Vec<_> = rows.into_iter().filter(kept).collect();
     write(&hostile, 2, renamed(rows), renamed_samples(samples));
     vec![first, slowdown, later, hostile]

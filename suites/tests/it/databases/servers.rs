@@ -27,7 +27,12 @@ pub trait Database {
         let mut load = Command::new(root().join("ci/load"));
         load.arg(self.name()).args(self.place()).args(runs).envs(self.environment());
         let output = load.output().unwrap();
-        assert!(output.status.success(), "{}: {}", self.name(), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            self.name(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// A query's rows.
@@ -89,7 +94,8 @@ impl ClickHouse {
         let program = directory.join("clickhouse");
         let script = crate::common::data("clickhouse.py");
         // A shell's single quotes hold everything but themselves.
-        let [python, script] = [fetched("bin/python"), script].map(|path| path.display().to_string());
+        let [python, script] =
+            [fetched("bin/python"), script].map(|path| path.display().to_string());
         assert!(!python.contains('\'') && !script.contains('\''));
         fs::write(&program, format!("#!/bin/sh\nexec '{python}' '{script}'\n")).unwrap();
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -175,7 +181,8 @@ impl PostgreSql {
 
 fn interrupt(server: &Child) {
     let pid = i32::try_from(server.id()).unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)
+        .unwrap();
 }
 
 impl Drop for PostgreSql {
