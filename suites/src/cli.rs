@@ -45,7 +45,7 @@ pub enum Command {
     /// Compare two runs: what changed, what is missing
     Compare(CompareArgs),
     /// List the runs of a directory, show one metric over them, or keep a run as a baseline
-    History(HistoryArgs),
+    History(Box<HistoryArgs>),
     /// Put the parts of a run together that were measured with --shard, maybe on several machines
     Merge(MergeArgs),
     /// Show what is kept between runs, or remove some of it

@@ -43,7 +43,7 @@ impl fmt::Display for Asked {
         let workload = workload.as_ref().map_or("*", Pattern::as_str);
         let interposed = interposed.as_deref().unwrap_or("*");
         let policy = policy.map_or("*", Policy::as_str);
-        write!(f, "{metric} {suite} {policy} {interposed} {workload}")
+        write!(f, "{metric} {suite} {policy} {interposed:?} {workload:?}")
     }
 }
 

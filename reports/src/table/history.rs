@@ -113,7 +113,7 @@ fn table(metric: &Metric, points: &[Point<'_>], style: Style) -> String {
     let mut grid = Grid::new(style, &columns);
     let mut before: Option<&Point<'_>> = None;
     for point in points {
-        let shown = shown(point);
+        let value = shown(point);
         let (change, tone) = before.map_or((String::new(), Tone::Normal), |before| {
             let change = change(before, point);
             (change.clone(), if change.is_empty() { Tone::Normal } else { Tone::Strong })
@@ -125,11 +125,13 @@ fn table(metric: &Metric, points: &[Point<'_>], style: Style) -> String {
             (began.as_str(), Tone::Normal),
             (id.as_str(), Tone::Normal),
             (kernel.as_str(), Tone::Normal),
-            (shown.as_str(), tone),
+            (value.as_str(), tone),
             (change.as_str(), tone),
             (status.as_str(), super::notes::tone(point.status)),
         ]);
-        before = Some(point).filter(|point| point.value.is_some() || point.reason != "").or(before);
+        if value != NOTHING {
+            before = Some(point);
+        }
     }
     grid.render()
 }
@@ -169,12 +171,11 @@ fn change(before: &Point<'_>, after: &Point<'_>) -> String {
 fn cells(run: &PastRun, part: &Part) -> (String, Tone) {
     let counts = [(part.failed, "failed", Tone::Bad), (part.open, "open", Tone::Doubtful)];
     let told: Vec<_> = counts.into_iter().filter(|(count, ..)| *count > 0).collect();
-    let mut text = match told[..] {
-        [] => format!("{} ok", part.cells),
-        _ => {
-            let words = told.iter().map(|(count, word, _)| format!("{count} {word}"));
-            format!("{} of {}", words.collect::<Vec<_>>().join(", "), part.cells)
-        }
+    let words: Vec<_> = told.iter().map(|(count, word, _)| format!("{count} {word}")).collect();
+    let mut text = if words.is_empty() {
+        format!("{} ok", part.cells)
+    } else {
+        format!("{} of {}", words.join(", "), part.cells)
     };
     let mut tone = told.first().map_or(Tone::Normal, |(_, _, tone)| *tone);
     if run.state != State::Whole {

@@ -1,5 +1,6 @@
 //! `drbench history`: the runs of a store, one metric's values over them, and runs kept by name.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use reports::history::{self, Asked, History, Part, PastRun, State};
@@ -85,7 +86,8 @@ fn runs(args: &HistoryArgs, history: &History) -> (String, usize) {
         Some(part) => args.wants(&part.subject, &part.target),
         None => args.wants_all(),
     });
-    let first = first_shown(args, lines.iter().map(|(run, _)| run.id()).collect());
+    let ids: Vec<_> = lines.iter().map(|(run, _)| run.id()).collect();
+    let first = first_shown(args, &ids);
     let lines = lines.split_off(first);
     let left_out = match first {
         0 => String::new(),
@@ -96,7 +98,7 @@ fn runs(args: &HistoryArgs, history: &History) -> (String, usize) {
 }
 
 /// From which line on, so that the last runs are there whole.
-fn first_shown(args: &HistoryArgs, ids: Vec<&str>) -> usize {
+fn first_shown(args: &HistoryArgs, ids: &[&str]) -> usize {
     let last = usize::try_from(args.last.get()).unwrap_or(usize::MAX);
     let mut runs = 0;
     for (place, id) in ids.iter().enumerate().rev() {
@@ -119,15 +121,13 @@ fn values(args: &HistoryArgs, history: &History) -> (String, usize) {
         interposed: interposed.flatten(),
         policy: args.policy,
     };
-    let whole = |run: &&PastRun| {
-        run.state == State::Whole
-            && run.parts.iter().any(|part| args.wants(&part.subject, &part.target))
-    };
-    let wanted: Vec<_> = history.runs.iter().filter(whole).map(PastRun::id).collect();
-    let since = wanted.get(first_shown(args, wanted.clone())).copied();
-    let since = history.runs.iter().find(|run| Some(run.id()) == since).map(|run| run.when);
+    let fits = |part: &Part| args.wants(&part.subject, &part.target);
+    let worth = |run: &&PastRun| run.state == State::Whole && run.parts.iter().any(fits);
+    let runs: Vec<_> = history.runs.iter().filter(worth).collect();
+    let ids: Vec<_> = runs.iter().map(|run| run.id()).collect();
+    let chosen: HashSet<_> = ids[first_shown(args, &ids)..].iter().copied().collect();
     let of = |run: &PastRun, subject: &Subject, target: &Target| {
-        since.is_some_and(|since| run.when >= since) && args.wants(subject, target)
+        chosen.contains(run.id()) && args.wants(subject, target)
     };
     let (values, work) = history.values(&asked, of);
     tell(work.unwritten.as_deref());

@@ -44,8 +44,12 @@ fn samples(run: &Path) -> Vec<Sample> {
 fn write(place: &Path, days: u64, mut rows: Vec<Record>, mut samples: Vec<Sample>) {
     let mut info = RunInfo::begin("test", vec![]);
     info.run.started_at += Duration::from_secs(days * 24 * 60 * 60);
-    rows.iter_mut().for_each(|row| row.run = info.run.clone());
-    samples.iter_mut().for_each(|sample| sample.run_id = info.run.run_id.clone());
+    for row in &mut rows {
+        row.run = info.run.clone();
+    }
+    for sample in &mut samples {
+        sample.run_id = info.run.run_id.clone();
+    }
     let mut run = RunDir::create(place, info).unwrap();
     run.append(&rows).unwrap();
     run.append_samples(&samples).unwrap();
@@ -56,7 +60,7 @@ fn write(place: &Path, days: u64, mut rows: Vec<Record>, mut samples: Vec<Sample
 /// new one.
 fn planted(mut rows: Vec<Record>) -> Vec<Record> {
     let verdict = rows.iter_mut().find(|row| row.key.metric == Metric::Verdict).unwrap();
-    verdict.reason = "always: planted".to_owned();
+    verdict.reason.replace_range(.., "always: planted");
     let exits = |row: &&mut Record| row.key.metric == Metric::DrExits && row.value.is_some();
     let mut cells = rows.iter_mut().filter(exits);
     let one = cells.next().unwrap();
@@ -96,7 +100,9 @@ fn renamed(mut rows: Vec<Record>) -> Vec<Record> {
 
 fn renamed_samples(mut samples: Vec<Sample>) -> Vec<Sample> {
     samples.truncate(100);
-    samples.iter_mut().for_each(|sample| sample.subject.kernel = HOSTILE.concat());
+    for sample in &mut samples {
+        sample.subject.kernel = HOSTILE.concat();
+    }
     samples
 }
 
