@@ -6,6 +6,7 @@ mod common;
 mod compare;
 mod databases;
 mod failures;
+mod history;
 mod lab_cost;
 mod lab_policy;
 mod lab_slowdown;

@@ -224,3 +224,39 @@ fn shellcheck_finds_nothing_in_the_scripts() {
     // From the root, as the scripts' own hints for it are.
     passes(checker("shellcheck").args(scripts).current_dir(ci().join("..")));
 }
+
+/// A program that writes what it is told to, in place of pages.
+fn writer(directory: &Path, index: &str) -> PathBuf {
+    let program = directory.join("writer");
+    let text = format!("#!/bin/sh\n[ \"$1 $3\" = 'report --html' ] && mkdir \"$4\" && {index}\n");
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn pages_are_replaced_as_a_whole_or_left_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, pages) = (place(&directory, "store"), place(&directory, "deep/pages"));
+    let publish = |index: &str, pages: &Path| {
+        let mut publish = Command::new(ci().join("publish"));
+        publish.arg(&store).arg(pages).env("DRBENCH", writer(directory.path(), index));
+        publish.output().unwrap()
+    };
+    let index = || fs::read_to_string(pages.join("index.html")).unwrap();
+    let good = |text: &str| format!("echo {text} >\"$4/index.html\"");
+    assert!(publish(&good("first"), &pages).status.success());
+    assert_eq!(index(), "first\n");
+    fs::write(pages.join("old.html"), "old").unwrap();
+    assert!(publish(&good("second"), &pages).status.success());
+    assert_eq!(index(), "second\n");
+    assert!(!pages.join("old.html").exists());
+    for bad in ["exit 2", "true", "kill -9 $$"] {
+        assert!(!publish(bad, &pages).status.success(), "{bad}");
+        assert_eq!(index(), "second\n", "{bad}");
+    }
+    let (status, said) = told(&publish(&good("x"), directory.path()));
+    assert!(status == Some(2) && said.contains("left alone"), "{said}");
+    let beside = fs::read_dir(pages.parent().unwrap()).unwrap().count();
+    assert_eq!(beside, 1, "nothing is left beside the pages");
+}
