@@ -3,29 +3,21 @@
 -- Rows that must be the same to the digit, of the last two runs of each kernel, variant, machine and
 -- suite: another value, another status, missing in the later run, or new in it. Noisy rows differ every
 -- time: `drbench compare` judges those.
-WITH numbered AS (
-    SELECT r.*,
-        dense_rank() OVER (
-            PARTITION BY kernel_id, variant, vendor, machine, cpu_model, suite
-            ORDER BY started_at DESC, run_id DESC
-        ) AS age
-    FROM results AS r
-),
-pairs AS (
+WITH pairs AS (
     SELECT kernel, kernel_id, variant, vendor, machine, cpu_model, suite, workload, policy, interposed,
         exits_every, armed, vcpus, accesses, work, switches, metric, source,
         max(CASE WHEN age = 2 THEN value END) AS before_value,
         max(CASE WHEN age = 1 THEN value END) AS after_value,
         max(CASE WHEN age = 2 THEN status END) AS before_status,
         max(CASE WHEN age = 1 THEN status END) AS after_status
-    FROM numbered
+    FROM aged_results
     WHERE age <= 2 AND deterministic
     GROUP BY kernel, kernel_id, variant, vendor, machine, cpu_model, suite, workload, policy, interposed,
         exits_every, armed, vcpus, accesses, work, switches, metric, source
 ),
 twice AS (
     SELECT kernel_id, variant, vendor, machine, cpu_model, suite
-    FROM numbered
+    FROM aged_results
     WHERE age = 2
     GROUP BY kernel_id, variant, vendor, machine, cpu_model, suite
 )

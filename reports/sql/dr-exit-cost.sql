@@ -3,18 +3,9 @@
 -- Of the newest policy run of each kernel: the cost of the loop n:5 under guest debug less that of the
 -- same loop without accesses, per switch, by the DR exits of a switch. There every access exits on any
 -- kernel, so versions can be compared. In the lab the unit is instructions, not cycles.
-WITH numbered AS (
-    SELECT r.*,
-        dense_rank() OVER (
-            PARTITION BY kernel_id, variant, vendor, machine, cpu_model
-            ORDER BY started_at DESC, run_id DESC
-        ) AS age
-    FROM results AS r
-    WHERE suite = 'policy'
-),
-newest AS (
-    SELECT * FROM numbered
-    WHERE age = 1 AND interposed = 'none' AND vcpus = 1 AND work = 0 AND NOT armed
+WITH newest AS (
+    SELECT * FROM aged_results
+    WHERE age = 1 AND suite = 'policy' AND interposed = 'none' AND vcpus = 1 AND work = 0 AND NOT armed
         AND status IN ('ok', 'unconfirmed')
 ),
 cost AS (

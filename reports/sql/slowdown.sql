@@ -2,19 +2,10 @@
 --
 -- Rows share_lost:POLICY:RATE of the newest slowdown run of each kernel: switches per second, and the
 -- share from 0 to 1. In the lab a model of measured instructions; see the README.
-WITH numbered AS (
-    SELECT r.*,
-        dense_rank() OVER (
-            PARTITION BY kernel_id, variant, vendor, machine, cpu_model
-            ORDER BY started_at DESC, run_id DESC
-        ) AS age
-    FROM results AS r
-    WHERE suite = 'slowdown'
-)
 SELECT kernel, kernel_id, variant, vendor, machine, workload, interposed, exits_every,
     split_part(metric, ':', 2) AS under, CAST(split_part(metric, ':', 3) AS bigint) AS rate,
     value AS share
-FROM numbered
-WHERE age = 1 AND metric LIKE 'share_lost:%:%' AND metric NOT LIKE 'share_lost:%:%:%'
+FROM aged_results
+WHERE age = 1 AND suite = 'slowdown' AND metric LIKE 'share_lost:%:%' AND metric NOT LIKE 'share_lost:%:%:%'
     AND value IS NOT NULL
 ORDER BY kernel_id, variant, vendor, machine, workload, interposed, exits_every, under, rate;
