@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts in this folder; to be sourced. No script changes the caller's folder.
 
 # The workspace's root.
@@ -110,4 +111,25 @@ python_for() {
     >"$work" 2>&1 || die "pip cannot install ${*:2}: $(tail -n 3 "$work")"
   printf '%s\n' "$wanted" >"$place/stamp"
   rm -f "$work"
+}
+
+# The program that scripts for every night call: $DRBENCH, else the release build, made if need be.
+drbench_program() {
+  if [[ -z ${DRBENCH:-} ]]; then
+    { "$root/ci/setup" && build_release; } >&2
+    DRBENCH=$(release_binary)
+  fi
+  printf '%s\n' "$DRBENCH"
+}
+
+# What weighs most of two statuses: 1 before 125 before 2 before 0. Others (a signal's) are the environment's.
+worst_of() {
+  local status
+  for status in 1 125; do
+    if (($1 == status || $2 == status)); then
+      printf '%s\n' "$status"
+      return
+    fi
+  done
+  if (($1 || $2)); then printf '%s\n' "$ENVIRONMENT"; else printf '0\n'; fi
 }

@@ -134,7 +134,7 @@ impl<'a> Figures<'a> {
 }
 
 /// The one that decides for both.
-fn graver(one: Status, other: Status) -> Status {
+pub(crate) fn graver(one: Status, other: Status) -> Status {
     match (one, other) {
         (Status::Skipped, status) | (status, Status::Skipped) => status,
         (one, other) => one.max(other),

@@ -2,13 +2,14 @@
 //!
 //! One row per metric ([`Record`]), kept in a run directory ([`store`]), read back strictly
 //! ([`read`](mod@read)), put together from shards ([`merge`](mod@merge)), held against another run
-//! ([`compare`](mod@compare)) and shown ([`table`], [`chart`]). Nothing here knows what is measured,
+//! ([`compare`](mod@compare)), listed with all others ([`history`]) and shown ([`table`], [`chart`]). Nothing here knows what is measured,
 //! or how: vendors, policies and exit kinds are words in columns. (The summary alone knows the
 //! policy suite's cells by name.)
 
 pub mod chart;
 pub mod compare;
 mod figures;
+pub mod history;
 pub mod kept;
 pub mod merge;
 pub mod read;
@@ -20,6 +21,7 @@ pub mod version;
 
 pub use chart::{ChartError, cost_chart};
 pub use compare::{Comparison, Rows, compare};
+pub use history::{History, HistoryError};
 pub use kept::{KeptError, KeptRun};
 pub use merge::{MergeError, Merged, merge, read_all, sort_key};
 pub use read::{ReadError, Reader, open, read};
@@ -29,5 +31,6 @@ pub use record::{
 };
 pub use store::{Emulator, Environment, MatrixDir, Noise, RunDir, RunInfo, Seen, Span, StoreError};
 pub use table::{
-    Style, cost_table, policy_table, slowdown_table, smp_table, summary_table, trace_table,
+    Style, cost_table, history_table, policy_table, slowdown_table, smp_table, summary_table,
+    trace_table, values_table,
 };

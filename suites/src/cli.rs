@@ -10,6 +10,7 @@ use guest_payloads::Workload;
 use guest_payloads::layout::MAX_VCPUS;
 
 use crate::expect::Expectation;
+pub use crate::history_args::{HistoryAction, HistoryArgs};
 use crate::matrix::Shard;
 use crate::trace::TraceArgs;
 
@@ -43,6 +44,8 @@ pub enum Command {
     Payload(PayloadArgs),
     /// Compare two runs: what changed, what is missing
     Compare(CompareArgs),
+    /// List the runs of a directory, show one metric over them, or keep a run as a baseline
+    History(Box<HistoryArgs>),
     /// Put the parts of a run together that were measured with --shard, maybe on several machines
     Merge(MergeArgs),
     /// Show what is kept between runs, or remove some of it

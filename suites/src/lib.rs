@@ -7,6 +7,7 @@ pub mod commands;
 pub mod cost;
 pub mod environment;
 pub mod expect;
+pub mod history_args;
 pub mod job;
 pub mod judge;
 pub mod lab;
@@ -66,6 +67,7 @@ fn try_main(command: &Command) -> Result<Status, Failure> {
         Command::Run(args) => commands::run::run(args),
         Command::Payload(args) => commands::payload::payload(args),
         Command::Compare(args) => commands::compare::compare(args),
+        Command::History(args) => commands::history::history(args),
         Command::Merge(args) => commands::merge::merge(args),
         Command::Cache(args) => commands::cache::cache(args),
         Command::Summary(args) => commands::summary::summary(args),

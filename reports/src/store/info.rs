@@ -1,6 +1,6 @@
 //! `run.json`: the surroundings of a run.
 
-use super::{Noise, RUN, StoreError};
+use super::{ALL_MAY_READ, Noise, RUN, StoreError};
 use crate::record::{Name, Run, Subject, Target};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -182,7 +182,6 @@ impl RunInfo {
     }
 
     fn write_beside(&self, dir: &Path) -> Result<NamedTempFile, StoreError> {
-        const ALL_MAY_READ: u32 = 0o666; // less the umask
         let write = || {
             let mut file = tempfile::Builder::new()
                 .prefix(".run-")

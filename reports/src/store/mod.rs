@@ -27,6 +27,8 @@ pub const RESULTS: &str = "results.csv";
 pub const SAMPLES: &str = "samples.csv";
 /// The file of the run's surroundings.
 pub const RUN: &str = "run.json";
+/// The mode of a new file, less the umask. A temporary one would be its owner's alone.
+pub(crate) const ALL_MAY_READ: u32 = 0o666;
 
 /// What went wrong with a run directory.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Tables for the terminal.
 
 mod cost;
+mod history;
 mod notes;
 mod policy;
 mod resolution;
@@ -11,6 +12,7 @@ mod summary;
 mod trace;
 
 pub use cost::{COST_SUITE, cost_table};
+pub use history::{history_table, values_table};
 pub use policy::{POLICY_SUITE, policy_table};
 pub use slowdown::{SLOWDOWN_SUITE, slowdown_table};
 pub use smp::{SMP_SUITE, smp_table};

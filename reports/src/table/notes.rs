@@ -64,7 +64,7 @@ fn places(status: Status, records: &[&Record]) -> String {
 }
 
 /// Each text once, in the order of its first appearance.
-fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = HashSet::new();
     texts.filter(|text| seen.insert(text.clone())).collect()
 }

@@ -6,7 +6,7 @@ use super::resolution::unresolved;
 use super::section::verdict_tone;
 use super::{Align, Grid, NOTHING, POLICY_SUITE, Style, Tone, paragraph};
 use crate::figures::{Figure, Figures, Gap, figures};
-use crate::record::{Record, Status, Target, Unit};
+use crate::record::{Record, Status, Subject, Target, Unit};
 use crate::version::compare_versions;
 use std::cmp::Ordering;
 
@@ -187,10 +187,8 @@ impl<'a> Models<'a> {
 }
 
 impl Figures<'_> {
-    /// The kernel's name: its package's version says the kernel's own already.
     fn kernel(&self) -> String {
-        let (kernel, id) = (&self.subject.kernel, &self.subject.kernel_id);
-        if id.starts_with(kernel.as_str()) { id.clone() } else { format!("{kernel} {id}") }
+        kernel(self.subject)
     }
 
     /// How many cells ended how, by the gravest.
@@ -214,6 +212,15 @@ impl Figures<'_> {
         let rows = lines(&rows, Status::Unconfirmed).into_iter();
         let verdict = explained.map(|row| (verdict_tone(row), row.reason.clone()));
         verdict.into_iter().chain(rows.map(|(status, line)| (tone(status), line))).collect()
+    }
+}
+
+/// The kernel's name: its package's version says the kernel's own already.
+pub(super) fn kernel(Subject { kernel, kernel_id, .. }: &Subject) -> String {
+    if kernel_id.starts_with(kernel.as_str()) {
+        kernel_id.clone()
+    } else {
+        format!("{kernel} {kernel_id}")
     }
 }
 
