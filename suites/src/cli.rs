@@ -10,7 +10,7 @@ use guest_payloads::Workload;
 use guest_payloads::layout::MAX_VCPUS;
 
 use crate::expect::Expectation;
-pub use crate::history_args::{HistoryAction, HistoryArgs};
+pub use crate::history_args::{HistoryAction, HistoryArgs, Store};
 use crate::matrix::Shard;
 use crate::trace::TraceArgs;
 
@@ -266,11 +266,16 @@ pub struct PayloadArgs {
 /// `drbench compare`
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The run to compare with: a run directory or its results.csv
-    pub before: PathBuf,
-    /// The runs to judge, each by itself
-    #[arg(required = true)]
-    pub after: Vec<PathBuf>,
+    /// The run to compare with, unless --baseline names it, and the runs to judge, each by itself: run
+    /// directories or their results.csv
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Compare with the run that `drbench history keep` keeps by this name
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// Where it is kept
+    #[command(flatten)]
+    pub store: Store,
     /// Limits that decide which rows may differ, and by how much: a TOML file of [[limit]] tables
     #[arg(long, value_name = "FILE")]
     pub gate: Option<PathBuf>,

@@ -1,10 +1,10 @@
 //! `drbench compare`: what changed between runs.
 
 use std::cell::OnceCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reports::compare::{Gate, Keep, Rows, Rule, Surroundings};
-use reports::{Comparison, ReadError, RunInfo, Sample, kept};
+use reports::{Comparison, ReadError, RunInfo, Sample, history, kept};
 
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
@@ -12,6 +12,7 @@ use crate::terminal::{self, write_out};
 
 /// The run to compare with, read once.
 struct Before {
+    path: PathBuf,
     info: Option<RunInfo>,
     rows: Rows,
     samples: OnceCell<Vec<Sample>>,
@@ -43,7 +44,7 @@ impl Before {
             let slower = surroundings.as_ref().map_or([0.0; 2], |it| it.slower);
             let rule = Rule { effect: args.min_effect / 100.0, slower, ..Rule::default() };
             let theirs = kept::samples_of(after).map_err(Failure::environment)?;
-            comparison.judge(self.samples(&args.before)?, &theirs, rule);
+            comparison.judge(self.samples()?, &theirs, rule);
         }
         if let Some(gate) = gate {
             comparison.gate(gate);
@@ -51,9 +52,9 @@ impl Before {
         Ok(Held { comparison, surroundings })
     }
 
-    fn samples(&self, path: &Path) -> Result<&[Sample], Failure> {
+    fn samples(&self) -> Result<&[Sample], Failure> {
         if self.samples.get().is_none() {
-            let read = kept::samples_of(path).map_err(Failure::environment)?;
+            let read = kept::samples_of(&self.path).map_err(Failure::environment)?;
             // It was empty, so it takes them.
             let _ = self.samples.set(read);
         }
@@ -61,28 +62,43 @@ impl Before {
     }
 }
 
+/// The run to compare with, and those to judge: at least one.
+fn sides(args: &CompareArgs) -> Result<(PathBuf, &[PathBuf]), Failure> {
+    if let Some(name) = &args.baseline {
+        let kept = history::baseline(&args.store.store, name).map_err(Failure::environment)?;
+        return Ok((kept, &args.runs));
+    }
+    match &args.runs[..] {
+        [before, after @ ..] if !after.is_empty() => Ok((before.clone(), after)),
+        _ => Err(Failure::usage(
+            "there is only one run: name the one to compare with first, or with --baseline NAME",
+        )),
+    }
+}
+
 /// Compares each AFTER with BEFORE, prints, and says by its status whether anything is worse or missing.
 /// One that cannot be read keeps none of the others from being told.
 pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
     let gate = args.gate.as_deref().map(Gate::open).transpose().map_err(Failure::environment)?;
+    let (path, after) = sides(args)?;
     // First what says of which version the files are.
-    let info = kept::info_of(&args.before).map_err(Failure::environment)?;
-    let (rows, first) = Rows::read_both(&args.before, &args.after[0]);
+    let info = kept::info_of(&path).map_err(Failure::environment)?;
+    let (rows, first) = Rows::read_both(&path, &after[0]);
     let rows = rows.map_err(Failure::environment)?;
     if rows.is_empty() {
         return Err(Failure::usage(format!(
             "{} holds no rows: its run ended before anything was measured; compare with another",
-            args.before.display()
+            path.display()
         )));
     }
-    let before = Before { info, rows, samples: OnceCell::new() };
+    let before = Before { path, info, rows, samples: OnceCell::new() };
     let mut first = Some(first);
     let mut status = Status::Done;
-    for (number, after) in args.after.iter().enumerate() {
-        let rows = first.take().unwrap_or_else(|| Rows::read(after));
-        let told = before.hold(args, gate.as_ref(), after, rows).and_then(|held| {
-            if args.after.len() > 1 {
-                heading(args.format, number, after)?;
+    for (number, run) in after.iter().enumerate() {
+        let rows = first.take().unwrap_or_else(|| Rows::read(run));
+        let told = before.hold(args, gate.as_ref(), run, rows).and_then(|held| {
+            if after.len() > 1 {
+                heading(args.format, number, run)?;
             }
             print(args, &held)
         });

@@ -1,6 +1,8 @@
 //! `drbench compare` as it is typed: limits, formats, and what it says of both.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use reports::{
     Cell, Environment, Key, Machine, Metric, Outcome, Policy, Record, RunDir, RunInfo, Source,
@@ -107,4 +109,127 @@ fn a_mail_begins_with_the_verdict_and_a_kernels_name_stays_text() {
     assert!(mail.starts_with("**Not worse.**"), "{mail}");
     assert!(mail.contains("| better |") && mail.contains("-10 (-10.00 %)"), "{mail}");
     assert!(!mail.contains("<img") && !mail.contains("|`rm`"), "{mail}");
+}
+
+/// A run that the program of schema 1 wrote.
+fn of_schema_1(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schema-1").join(name)
+}
+
+#[test]
+fn runs_of_the_schema_before_are_compared_as_always() {
+    let compare = |before: &Path, after: &Path| {
+        let output = drbench().arg("compare").args([before, after]).output().unwrap();
+        told(&output)
+    };
+    let [stock, never, native] = ["stock", "never", "native"].map(of_schema_1);
+    let (status, text) = compare(&stock, &never);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("changed") && text.contains("never"), "{text}");
+    let (status, text) = compare(&native, &native);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("noisy and the same") && !text.contains("differs: "), "{text}");
+    // One of this schema can be held against one of the schema before.
+    let directory = tempfile::tempdir().unwrap();
+    let now = run(&place(&directory, "now"), "6.1-1", 100, "1");
+    let (status, text) = compare(&now, &stock);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("differs: drbench's binary"), "{text}");
+}
+
+#[test]
+fn a_run_of_a_newer_schema_says_what_to_do_before_its_rows_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = run(&place(&directory, "old"), "6.1-1", 100, "1");
+    let newer = run(&place(&directory, "newer"), "6.1-1", 100, "1");
+    let info = fs::read_to_string(newer.join("run.json")).unwrap();
+    let schema = format!("\"schema\": {}", reports::store::SCHEMA);
+    assert!(info.contains(&schema), "{info}");
+    fs::write(newer.join("run.json"), info.replace(&schema, "\"schema\": 99")).unwrap();
+    fs::write(newer.join("results.csv"), "columns,of,the,future\n").unwrap();
+    for sides in [[&old, &newer], [&newer, &old]] {
+        let output = drbench().arg("compare").args(sides).output().unwrap();
+        let (status, said) = told(&output);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(
+            said.contains("schema version 99") && said.contains("use a newer drbench"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn each_of_several_runs_is_told_and_the_worst_decides_the_status() {
+    let directory = tempfile::tempdir().unwrap();
+    let [before, same, worse] = [("before", 100), ("same", 100), ("worse", 103)]
+        .map(|(name, exits)| run(&place(&directory, name), "6.1-1", exits, "1"));
+    let missing = place(&directory, "missing");
+    let compare = |after: &[&PathBuf]| {
+        let output = drbench().arg("compare").arg(&before).args(after).output().unwrap();
+        told(&output)
+    };
+    assert_eq!(compare(&[&same, &same]).0, Some(0));
+    let (status, text) = compare(&[&missing, &worse, &same]);
+    assert_eq!(status, Some(1), "a regression outweighs what cannot be read: {text}");
+    for word in ["missing", "/worse\n", "/same\n", "+3 (+3.00 %)", "Rows: 1 equal."] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert_eq!(compare(&[&same, &missing]).0, Some(2));
+}
+
+#[test]
+fn a_kept_baseline_is_what_runs_are_compared_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = run(&place(&directory, "before"), "6.1-1", 100, "1");
+    let after = run(&place(&directory, "after"), "6.1-2", 101, "1");
+    let store = |command: &mut Command| {
+        command.arg("--in").arg(directory.path());
+        told(&command.output().unwrap())
+    };
+    let (status, said) = store(drbench().args(["history", "keep", "release"]).arg(&before));
+    assert_eq!(status, Some(0), "{said}");
+    let (status, text) = store(drbench().args(["compare", "--baseline", "release"]).arg(&after));
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("+1 (+1.00 %)"), "{text}");
+    let (status, said) = store(drbench().args(["compare", "--baseline", "relaese"]).arg(&after));
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("release"), "it names those that are kept: {said}");
+    let output = drbench().arg("compare").arg(&after).output().unwrap();
+    let (status, said) = told(&output);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("--baseline NAME"), "{said}");
+}
+
+#[test]
+fn every_row_is_shown_when_all_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run(&place(&directory, "run"), "6.1-1", 100, "1");
+    for (all, shown) in [(false, false), (true, true)] {
+        let mut compare = drbench();
+        compare.arg("compare").args([&run, &run]).args(all.then_some("--all"));
+        let (status, text) = told(&compare.output().unwrap());
+        assert_eq!(status, Some(0), "{text}");
+        assert_eq!(text.contains("same"), shown, "{text}");
+    }
+}
+
+#[test]
+fn a_line_of_ten_gigabytes_is_refused_in_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = run(&place(&directory, "good"), "6.1-1", 100, "1");
+    let bad = run(&place(&directory, "bad"), "6.1-1", 100, "1");
+    for file in ["results.csv", "run.json"] {
+        // A file with a hole: nothing of it lies on the disk.
+        let path = bad.join(file);
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10 << 30).unwrap();
+        let mut compare = Command::new("bash");
+        compare.args(["-c", "ulimit -v 1048576; exec \"$@\"", "bash"]);
+        compare.arg(env!("CARGO_BIN_EXE_drbench")).arg("compare").args([&good, &bad]);
+        let (status, said) = told(&compare.output().unwrap());
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(file) && said.contains("longer than"), "{said}");
+        if file == "results.csv" {
+            fs::copy(good.join(file), path).unwrap();
+        }
+    }
 }

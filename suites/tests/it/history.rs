@@ -31,7 +31,12 @@ fn run(store: &Path, name: &str, kernel: &str, vendor: Vendor, instructions: u64
         work: 0,
         switches: 4,
     };
-    let key = Key { target: target.into(), cell: cell.into(), metric: Metric::Instructions, source: Source::Tsc };
+    let key = Key {
+        target: target.into(),
+        cell: cell.into(),
+        metric: Metric::Instructions,
+        source: Source::Tsc,
+    };
     let row = Record::new(info.run.clone(), subject, key, Outcome::ok(instructions));
     let mut dir = RunDir::create(&store.join(name), info).unwrap();
     dir.append(&[Record { deterministic: true, ..row }]).unwrap();
