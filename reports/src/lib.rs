@@ -8,6 +8,7 @@
 
 pub mod chart;
 pub mod compare;
+pub mod export;
 mod figures;
 pub mod kept;
 pub mod merge;

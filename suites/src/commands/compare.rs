@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use reports::compare::{Gate, Rule, Surroundings};
+use reports::export::{junit, ktap};
 use reports::kept;
 
+use super::export::checks;
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
@@ -41,6 +43,8 @@ pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
     let text = match args.format {
         CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
         CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
+        CompareFormat::Junit => junit(&checks(&comparison, &args.after)?),
+        CompareFormat::Ktap => ktap(&checks(&comparison, &args.after)?),
     };
     write_out(format_args!("{text}"))?;
     Ok(if comparison.is_regression() { Status::Regression } else { Status::Done })
