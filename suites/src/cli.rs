@@ -374,10 +374,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FORMAT", value_parser = formats())]
     pub format: Option<&'static Format>,
     /// The file that --format writes. One that is there is replaced, in one step
-    #[arg(long, value_name = "FILE", requires = "format")]
+    #[arg(long, value_name = "FILE", requires = "format", conflicts_with = "html")]
     pub out: Option<PathBuf>,
     /// Who submits, for --format kcidb
-    #[arg(long, value_name = "NAME", requires = "format", default_value = "drbench")]
+    #[arg(long, value_name = "NAME", conflicts_with = "html", default_value = "drbench")]
     pub origin: Origin,
 }
 

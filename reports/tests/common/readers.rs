@@ -1,5 +1,6 @@
 //! What others read in an export. `ci/readers/*` fetch the programs it takes.
 
+use reports::Value;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -16,6 +17,7 @@ pub struct Read {
 
 /// A check as its reader has it.
 #[derive(Debug, Clone, serde::Deserialize)]
+#[allow(dead_code)] // each test file uses its part
 pub struct ReadCheck {
     pub group: String,
     pub name: String,
@@ -23,6 +25,17 @@ pub struct ReadCheck {
     pub message: String,
     pub lines: Vec<String>,
     pub properties: BTreeMap<String, String>,
+}
+
+/// Whether a reader's number is this value: to the digit where the format has integers, else as the
+/// nearest `f64`; critcmp parses that to its last digit but one.
+pub fn is_value(format: &str, text: &str, value: Value) -> bool {
+    let float = || text.parse::<f64>().unwrap();
+    match format {
+        "prometheus" | "gobench" => float().to_bits() == value.as_f64().to_bits(),
+        "criterion" => (float() - value.as_f64()).abs() <= value.as_f64().abs() * f64::EPSILON,
+        _ => text.parse::<Value>().unwrap() == value,
+    }
 }
 
 /// The rule of ci/lib.sh.
@@ -37,15 +50,20 @@ fn readers() -> PathBuf {
 /// What is in the exports, by their readers; in the order of `texts`.
 pub fn read_back<T: serde::de::DeserializeOwned>(format: &str, texts: &[String]) -> Vec<Vec<T>> {
     let readers = readers();
-    let needed =
-        [("formats", "bin/python"), ("kunit", "kunit_parser.py"), ("critcmp", "bin/critcmp"), ("promtool", "promtool")];
+    let needed = [
+        ("formats", "bin/python"),
+        ("kunit", "kunit_parser.py"),
+        ("critcmp", "bin/critcmp"),
+        ("promtool", "promtool"),
+    ];
     for (name, file) in needed {
         let file = readers.join(name).join(file);
         assert!(file.exists(), "{} is missing: run ci/readers/{name}", file.display());
     }
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(readers.join("formats/bin/python"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/tests/readers/read_back.py");
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/tests/readers/read_back.py");
     command.arg(script).arg(format).arg(&readers);
     for (number, text) in texts.iter().enumerate() {
         let file = directory.path().join(format!("{number:04}"));

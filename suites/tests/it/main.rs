@@ -4,6 +4,7 @@ mod bench;
 mod bisect;
 mod common;
 mod compare;
+mod export;
 mod failures;
 mod lab_cost;
 mod lab_policy;
