@@ -54,15 +54,12 @@ fn decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let code = std::str::from_utf8(after.get(..2).unwrap_or_default()).unwrap_or_default();
-        match (first, u8::from_str_radix(code, 16)) {
-            (b'%', Ok(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
+        if let (b'%', Ok(byte)) = (first, u8::from_str_radix(code, 16)) {
+            bytes.push(byte);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     String::from_utf8(bytes).unwrap()
@@ -158,7 +155,6 @@ fn labels_are_the_columns_of_the_row() {
                 .filter(|(_, row)| {
                     format == "kcidb" || (row.status == Status::Ok && row.value.is_some())
                 })
-                // The columns' own `%` must not be taken for an encoding.
                 .map(|(columns, _)| labels.iter().map(|label| columns[*label].clone()).collect())
                 .collect();
             let of_values = |it: &&Read| format == "kcidb" || it.name == "drbench_value";

@@ -17,6 +17,7 @@ use super::text::{prose, tame, visible};
 use crate::kept::KeptRun;
 use crate::record::{Key, Record, Source, Status, Subject, Target, Unit, Value};
 use jiff::Timestamp;
+use std::fmt::Write;
 
 /// How a check ended, in the order of weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,15 +112,14 @@ impl Place {
 /// the same.
 pub(super) fn names(places: &[(&Place, &str)]) -> Vec<String> {
     let mut names: Vec<String> = places.iter().map(|(place, _)| place.stable_name()).collect();
-    let longer: [fn(&(&Place, &str)) -> String; 2] =
-        [|(place, _)| place.name(), |(place, run)| format!("{}/{run}", place.name())];
-    for longer in longer {
+    for with_run in [false, true] {
         let mut index = Index::default();
         let first: Vec<usize> = names.iter().map(|name| index.place(name.clone())).collect();
         let is_shared = |at: usize| first.iter().filter(|other| **other == first[at]).count() > 1;
         let shared: Vec<usize> = (0..names.len()).filter(|at| is_shared(*at)).collect();
         for at in shared {
-            names[at] = longer(&places[at]);
+            let (place, run) = places[at];
+            names[at] = if with_run { format!("{}/{run}", place.name()) } else { place.name() };
         }
     }
     names
@@ -227,10 +227,11 @@ fn line(record: &Record) -> String {
     };
     let mut line = format!("{what} = {}", amount(value, record.unit));
     if let Some((low, high)) = interval(record) {
-        line.push_str(&format!(", 95 % interval {low} to {high}"));
+        // A String takes everything: writing to it cannot fail.
+        let _ = write!(line, ", 95 % interval {low} to {high}");
     }
     if let Some(predicted) = record.predicted {
-        line.push_str(&format!(", predicted {predicted}"));
+        let _ = write!(line, ", predicted {predicted}");
     }
     line
 }

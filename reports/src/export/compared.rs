@@ -9,7 +9,7 @@ use crate::record::{Key, Metric, Record, Subject};
 /// The cells of one group, in order, and what differs in them.
 struct Cells<'a> {
     place: Place,
-    cells: Vec<(String, Vec<&'a Difference>)>,
+    differing: Vec<(String, Vec<&'a Difference>)>,
     index: Index,
 }
 
@@ -24,10 +24,10 @@ impl<'a> Groups<'a> {
     fn cell(&mut self, subject: &Subject, key: &Key) -> &mut Vec<&'a Difference> {
         let place = Place::of(subject, key);
         let name = place.name();
-        let make = || Cells { place, cells: Vec::new(), index: Index::default() };
-        let Cells { cells, index, .. } = self.index.of(&mut self.groups, name, make);
+        let make = || Cells { place, differing: Vec::new(), index: Index::default() };
+        let Cells { differing, index, .. } = self.index.of(&mut self.groups, name, make);
         let cell = key.cell.within_suite();
-        &mut index.of(cells, cell.clone(), || (cell, Vec::new())).1
+        &mut index.of(differing, cell.clone(), || (cell, Vec::new())).1
     }
 }
 
@@ -64,7 +64,7 @@ fn group((name, cells): (String, &Cells<'_>)) -> Group {
         name,
         properties: cells.place.properties(),
         started_at: None,
-        checks: cells.cells.iter().map(check).collect(),
+        checks: cells.differing.iter().map(check).collect(),
     }
 }
 

@@ -8,7 +8,7 @@
 use super::index::Index;
 use super::rows::value;
 use super::text::{at_most, visible};
-use super::{ExportError, Exported, Runs, name, notes};
+use super::{Exported, Runs, name, notes};
 use crate::record::{Larger, Record, Subject, Target, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use std::fmt::Write;
 /// A line's rows: those of one cell of one run, in the order of their file.
 type Line<'a> = Vec<(&'a Record, Value)>;
 
-pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
+pub(super) fn export(runs: &Runs<'_>) -> Exported {
     let lines = lines(runs);
     let mut text =
         "# Costs are per switch. Instructions of emulated machines are no cycles.\n".to_owned();
@@ -33,7 +33,7 @@ pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     }
     let left_out = notes::left_out(runs.rows().map(|(_, record)| record));
     let rounded = notes::rounded(lines.iter().flatten().map(|(_, value)| value));
-    Ok(Exported { text, notes: left_out.into_iter().chain(rounded).collect() })
+    Exported { text, notes: left_out.into_iter().chain(rounded).collect() }
 }
 
 fn lines<'a>(runs: &Runs<'a>) -> Vec<Line<'a>> {

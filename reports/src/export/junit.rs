@@ -1,14 +1,10 @@
-//! JUnit XML, as Jenkins' schema `junit-10.xsd` has it.
+//! `JUnit` XML, as Jenkins' schema `junit-10.xsd` has it.
 
 use super::text::prose;
-use super::{Check, Checks, ExportError, Exported, Group, Runs, Verdict};
+use super::{Check, Checks, Group, Verdict};
 use std::fmt::Write;
 
-pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
-    Ok(Exported { text: junit(&Checks::of_runs(runs.runs)), notes: Vec::new() })
-}
-
-/// Checks as JUnit XML: a test suite for each group. There are no times: how long a check took is not
+/// Checks as `JUnit` XML: a test suite for each group. There are no times: how long a check took is not
 /// known.
 pub fn junit(checks: &Checks) -> String {
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();

@@ -12,7 +12,7 @@
 use super::index::Index;
 use super::rows::{columns, interval, number, value};
 use super::text::{prose, visible};
-use super::{ExportError, Exported, Runs, name, notes};
+use super::{Exported, Runs, name, notes};
 use crate::kept::KeptRun;
 use crate::record::{Record, Status, Subject, Unit};
 use crate::store::Environment;
@@ -22,11 +22,11 @@ const VERSION: (u32, u32) = (5, 3);
 /// The only architecture with debug registers such as these.
 const ARCHITECTURE: &str = "x86_64";
 
-pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
+pub(super) fn export(runs: &Runs<'_>) -> Exported {
     let origin = runs.origin.as_str();
     let (mut index, mut checkouts, mut builds) = (Index::default(), Vec::new(), Vec::new());
     let mut tests = Vec::new();
-    for run in runs.runs {
+    for run in runs.all {
         let (mut places, mut environments) = (Index::default(), Vec::new());
         for record in &run.records {
             let Record { subject, key, .. } = record;
@@ -49,7 +49,7 @@ pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     });
     let values: Vec<_> = runs.rows().filter_map(|(_, record)| value(record)).collect();
     let notes = notes::rounded(values.iter()).into_iter().collect();
-    Ok(Exported { text: format!("{data:#}\n"), notes })
+    Exported { text: format!("{data:#}\n"), notes }
 }
 
 fn checkout(origin: &str, subject: &Subject, id: &str) -> Json {

@@ -1,12 +1,8 @@
 //! KTAP version 1, the kernel's test results (Documentation/dev-tools/ktap.rst).
 
 use super::text::{prose, tame};
-use super::{Check, Checks, ExportError, Exported, Group, Runs, Verdict};
+use super::{Check, Checks, Group, Verdict};
 use std::fmt::Write;
-
-pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
-    Ok(Exported { text: ktap(&Checks::of_runs(runs.runs)), notes: Vec::new() })
-}
 
 /// What the kernel's reader takes for the end of all results, wherever it stands in a line: the last words
 /// of a kernel, which reasons quote; and what is written instead.

@@ -39,7 +39,18 @@ pub struct Format {
     pub name: &'static str,
     /// What it is for, in one line.
     pub about: &'static str,
-    write: fn(&Runs<'_>) -> Result<Exported, ExportError>,
+    write: Writer,
+}
+
+/// How a format is written.
+#[derive(Debug)]
+enum Writer {
+    /// Tests, whose names say all there is to tell apart.
+    Tests(fn(&Checks) -> String),
+    /// Rows with labels: of all runs there are.
+    Labels(fn(&Runs<'_>) -> Exported),
+    /// Rows with names, which may not be enough to tell them apart.
+    Names(fn(&Runs<'_>) -> Result<Exported, ExportError>),
 }
 
 /// Every format there is.
@@ -47,43 +58,47 @@ pub const FORMATS: &[Format] = &[
     Format {
         name: "junit",
         about: "JUnit XML: a test case for each cell; for Jenkins, GitLab and most others",
-        write: junit::export,
+        write: Writer::Tests(junit),
     },
     Format {
         name: "ktap",
         about: "KTAP, the kernel's test results: a test for each cell; for kunit.py and TAP readers",
-        write: ktap::export,
+        write: Writer::Tests(ktap),
     },
     Format {
         name: "prometheus",
         about: "Prometheus text, for the textfile collector of node_exporter",
-        write: prometheus::export,
+        write: Writer::Names(prometheus::export),
     },
     Format {
         name: "bmf",
         about: "Bencher Metric Format, JSON, of one kernel; for bencher run --adapter json",
-        write: bmf::export,
+        write: Writer::Names(bmf::export),
     },
     Format {
         name: "github-action-benchmark",
         about: "JSON for its tool customSmallerIsBetter, of one kernel: what costs",
-        write: action::smaller,
+        write: Writer::Names(action::smaller),
     },
     Format {
         name: "github-action-benchmark-bigger",
         about: "the same for customBiggerIsBetter: what is better the larger it is",
-        write: action::bigger,
+        write: Writer::Names(action::bigger),
     },
     Format {
         name: "kcidb",
         about: "I/O data of the Linux kernel's common report database, JSON",
-        write: kcidb::export,
+        write: Writer::Labels(kcidb::export),
     },
-    Format { name: "gobench", about: "Go benchmark text, for benchstat", write: gobench::export },
+    Format {
+        name: "gobench",
+        about: "Go benchmark text, for benchstat",
+        write: Writer::Labels(gobench::export),
+    },
     Format {
         name: "criterion",
         about: "a baseline as critcmp exports one, JSON, of one kernel",
-        write: criterion::export,
+        write: Writer::Names(criterion::export),
     },
 ];
 
@@ -172,7 +187,7 @@ impl FromStr for Origin {
 
 /// What is exported.
 struct Runs<'a> {
-    runs: &'a [KeptRun],
+    all: &'a [KeptRun],
     /// The format's name, for errors.
     format: &'static str,
     origin: &'a Origin,
@@ -192,8 +207,12 @@ pub fn export(format: &Format, runs: &[KeptRun], origin: &Origin) -> Result<Expo
     if let Some(empty) = runs.iter().find(|run| run.records.is_empty()) {
         return Err(ExportError::NoRows(empty.path.clone()));
     }
-    let runs = Runs { runs, format: format.name, origin };
+    let all = Runs { all: runs, format: format.name, origin };
     // No format may count a row of one run twice.
-    runs.refuse_equal(name::row_of_run)?;
-    (format.write)(&runs)
+    all.refuse_equal(name::row_of_run)?;
+    match format.write {
+        Writer::Tests(text) => Ok(Exported { text: text(&Checks::of_runs(runs)), notes: vec![] }),
+        Writer::Labels(write) => Ok(write(&all)),
+        Writer::Names(write) => write(&all),
+    }
 }

@@ -5,6 +5,7 @@
 use super::rows::columns;
 use super::text::tame;
 use crate::record::{Key, Record, Subject, Target};
+use std::fmt::Write;
 
 /// Where: `kvm_amd/qemu-tcg/EPYC,+svm`.
 pub fn target(target: &Target) -> String {
@@ -55,7 +56,8 @@ pub fn split_metric(key: &Key) -> (String, Option<String>) {
 
 /// The columns of the experiment as `/column=text`, as sub-benchmarks of Go have them.
 pub fn sub_benchmarks(key: &Key) -> String {
-    columns(&key.cell).iter().map(|(column, text)| format!("/{column}={text}")).collect()
+    let parts = columns(&key.cell).into_iter().map(|(column, text)| format!("/{column}={text}"));
+    parts.collect::<Vec<_>>().concat()
 }
 
 /// The experiment and the metric as a path in a tree of tests, of letters, digits, `-` and `_` between
@@ -78,7 +80,8 @@ fn branch(text: &str) -> String {
     for byte in text.replace("_x", "_x5fx").bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("_x{byte:02x}")),
+            // A String takes everything: writing to it cannot fail.
+            _ => drop(write!(out, "_x{byte:02x}")),
         }
     }
     out

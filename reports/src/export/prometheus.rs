@@ -1,4 +1,4 @@
-//! Prometheus' text format, as node_exporter's textfile collector reads it: no time stamps, every column
+//! Prometheus' text format, as the `node_exporter`'s textfile collector reads it: no time stamps, every column
 //! that is no result a label.
 
 use super::rows::{columns, interval, value};

@@ -11,7 +11,7 @@ use serde_json::{Number, Value as Json};
 impl<'a> Runs<'a> {
     /// Every row and the run it is of.
     pub fn rows(&self) -> impl Iterator<Item = (&'a KeptRun, &'a Record)> + use<'a> {
-        self.runs.iter().flat_map(|run| run.records.iter().map(move |record| (run, record)))
+        self.all.iter().flat_map(|run| run.records.iter().map(move |record| (run, record)))
     }
 
     /// Every row that has a value, with what it is called.

@@ -1,5 +1,7 @@
 //! Foreign texts where they can do no harm: kernels, CPU models and reasons hold whatever somebody wrote.
 
+use std::fmt::Write;
+
 /// What ends a line, moves a cursor, turns the direction of writing around, or is no character at all.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -42,7 +44,8 @@ fn encoded(text: &str, must: impl Fn(char) -> bool) -> String {
     for c in text.chars() {
         if must(c) {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
+                // A String takes everything: writing to it cannot fail.
+                let _ = write!(out, "%{byte:02X}");
             }
         } else {
             out.push(c);
