@@ -384,7 +384,7 @@ pub struct ReportArgs {
 /// The formats of [`reports::export`], by their names.
 fn formats() -> impl TypedValueParser<Value = &'static Format> {
     let names = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.about));
-    let named = |name: String| FORMATS.iter().find(|format| format.name == name);
+    let find = |name: String| FORMATS.iter().find(|format| format.name == name);
     PossibleValuesParser::new(names)
-        .map(move |name| named(name).expect("clap lets the names of formats through only"))
+        .map(move |name| find(name).expect("clap lets the names of formats through only"))
 }

@@ -1,9 +1,8 @@
 //! A file that is there whole or not at all.
 
-use crate::store::StoreError;
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use crate::store::{StoreError, written_beside};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 /// Puts a text into a file: beside it, then renamed. What was there stays until then. Through a link the
@@ -22,18 +21,11 @@ pub fn write(path: &Path, text: &str) -> Result<(), StoreError> {
 }
 
 fn replace(place: &Path, text: &str) -> io::Result<()> {
-    const ALL_MAY_READ: u32 = 0o666; // less the umask
     if place.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
     let folder = place.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".report-")
-        .permissions(Permissions::from_mode(ALL_MAY_READ))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(place)?;
+    written_beside(folder, ".report-", text.as_bytes())?.persist(place)?;
     Ok(())
 }
 
