@@ -4,7 +4,7 @@ use super::checks::{Check, Checks, Group, Place, Verdict, amount, first_of, name
 use super::index::Index;
 use super::text::prose;
 use crate::compare::{Comparison, Difference, Ruling, Side};
-use crate::record::{Key, Metric, Record, Subject};
+use crate::record::{Key, Larger, Metric, Record, Subject};
 
 /// The cells of one group, in order, and what differs in them.
 struct Cells<'a> {
@@ -104,7 +104,14 @@ fn line(difference: &Difference) -> String {
         None if difference.is_better() => "better",
         None if before.is_none() => "new",
         None if after.is_none() => "missing",
-        None => "differs",
+        None => match (key.metric.larger_is(), before.zip(after)) {
+            (Larger::Worse | Larger::Better, Some((before, after)))
+                if before.value.is_some() && after.value.is_some() =>
+            {
+                "worse"
+            }
+            _ => "changed",
+        },
     };
     let side = |side: Option<&Side>| {
         side.map_or_else(|| "nothing".to_owned(), |side| said(&key.metric, side))
@@ -114,14 +121,11 @@ fn line(difference: &Difference) -> String {
 
 fn said(metric: &Metric, side: &Side) -> String {
     let Side { unit, value, status, reason, .. } = side;
-    let mut parts = Vec::new();
-    match value {
-        Some(value) => parts.push(amount(*value, *unit)),
-        None if *metric == Metric::Verdict => parts.push(prose(reason)),
-        None => parts.push(status.to_string()),
+    match (value, reason.is_empty()) {
+        _ if *metric == Metric::Verdict => prose(reason),
+        (Some(value), true) => amount(*value, *unit),
+        (Some(value), false) => format!("{} ({status}: {})", amount(*value, *unit), prose(reason)),
+        (None, true) => status.to_string(),
+        (None, false) => format!("{status} ({})", prose(reason)),
     }
-    if *metric != Metric::Verdict && !reason.is_empty() {
-        parts.push(format!("({status}: {})", prose(reason)));
-    }
-    parts.join(" ")
 }

@@ -32,11 +32,7 @@ fn a_comparison_fails_for_each_cell_that_got_worse_or_is_missing() {
             read[0].iter().map(|it| (it.name.split(' ').next().unwrap(), it)).collect();
         for (workload, outcome, line) in [
             ("same", "passed", None),
-            (
-                "worse",
-                "failure",
-                Some("exits by statistics: differs: 4 exits before, 5 exits after"),
-            ),
+            ("worse", "failure", Some("exits by statistics: worse: 4 exits before, 5 exits after")),
             (
                 "better",
                 "passed",

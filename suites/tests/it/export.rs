@@ -275,9 +275,9 @@ fn a_comparison_is_tests_that_fail_with_what_was_before_and_after() {
             let failed: Vec<_> = read.iter().filter(|it| it.outcome == "failure").collect();
             assert_eq!(failed.is_empty(), status == 0, "{read:?}");
             if status == 1 {
-                let line = "verdict: differs: lazy before, always after";
+                let line = "verdict: changed: lazy before, always after";
                 assert!(failed.iter().any(|it| it.lines.iter().any(|it| it == line)), "{failed:?}");
-                let line = "dr_exits by tracepoint: differs: 4 exits before, 20 exits after";
+                let line = "dr_exits by tracepoint: worse: 4 exits before, 20 exits after";
                 assert!(failed.iter().any(|it| it.lines.iter().any(|it| it == line)), "{failed:?}");
             }
         }
