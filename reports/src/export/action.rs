@@ -2,11 +2,12 @@
 //! `{name, unit, value, range, extra}`. A file has one direction; a row that is no cost and no gain is in
 //! neither.
 
-use super::rows::{interval, number};
+use super::json::{self, Object, number};
+use super::rows::interval;
 use super::text::tame;
 use super::{ExportError, Exported, Runs, name, notes};
 use crate::record::{Larger, Record, Value};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 pub(super) fn smaller(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     export(runs, Larger::Worse)
@@ -45,19 +46,18 @@ fn export(runs: &Runs<'_>, larger: Larger) -> Result<Exported, ExportError> {
         notes
             .push("the list is empty, which github-action-benchmark takes for an error".to_owned());
     }
-    Ok(Exported { text: format!("{:#}\n", Json::Array(entries)), notes })
+    Ok(Exported { text: json::file(&Json::Array(entries)), notes })
 }
 
 fn entry(name: &str, value: Value, record: &Record) -> Json {
     let crate::Subject { kernel, kernel_id, .. } = &record.subject;
-    let mut entry = json!({
-        "name": name,
-        "unit": record.unit.as_str(),
-        "value": number(value),
-        "extra": format!("kernel {} ({})", tame(kernel), tame(kernel_id)),
-    });
+    let mut entry = Object::default()
+        .with_text("name", name)
+        .with_text("unit", record.unit.as_str())
+        .with("value", number(value))
+        .with_text("extra", &format!("kernel {} ({})", tame(kernel), tame(kernel_id)));
     if let Some((low, high)) = interval(record) {
-        entry["range"] = json!(format!("95 %: {low} to {high}"));
+        entry = entry.with_text("range", &format!("95 %: {low} to {high}"));
     }
-    entry
+    entry.done()
 }

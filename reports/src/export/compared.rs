@@ -35,7 +35,7 @@ impl Checks {
     /// A check for each cell of AFTER, whose rows are `after`, and for each that is missing there. It
     /// fails if one of its rows fails the comparison; what differs otherwise is told in its lines. One
     /// more says how many rows were compared and how many could not be.
-    pub fn of_comparison(comparison: &Comparison, after: impl IntoIterator<Item = Record>) -> Self {
+    pub fn of_comparison(comparison: &Comparison, after: &mut dyn Iterator<Item = Record>) -> Self {
         let mut groups = Groups::default();
         for record in after {
             groups.cell(&record.subject, &record.key);

@@ -4,11 +4,12 @@
 //! that the unit stands in the name; and it wants a standard deviation, which is half of the interval
 //! here, 0 where there is none. The baseline is called after kernel and run, the names are without them.
 
-use super::rows::{interval, number};
+use super::json::{self, Object, number};
+use super::rows::interval;
 use super::text::tame;
 use super::{ExportError, Exported, Runs, name, notes};
 use crate::record::{Key, Record, Subject, Value};
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 /// The share of an interval, as `reports::statistics` has it.
 const LEVEL: f64 = 0.95;
@@ -16,11 +17,12 @@ const LEVEL: f64 = 0.95;
 pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     let baseline = baseline(runs)?;
     let named = runs.named(full_name)?;
-    let entry = |(name, value, record): &(String, Value, &Record)| {
-        (name.clone(), benchmark(&baseline, name, *value, record))
-    };
-    let benchmarks: Map<String, Json> = named.iter().map(entry).collect();
-    let text = format!("{:#}\n", json!({ "name": baseline, "benchmarks": benchmarks }));
+    let mut benchmarks = Object::default();
+    for (name, value, record) in &named {
+        benchmarks.set(name, benchmark(&baseline, name, *value, record));
+    }
+    let all = Object::default().with_text("name", &baseline).with("benchmarks", benchmarks.done());
+    let text = json::file(&all.done());
     let mut notes =
         vec!["critcmp shows every value as a time: its ns are what a name ends with".to_owned()];
     notes.extend(notes::left_out(runs.rows().map(|(_, record)| record)));
@@ -54,35 +56,37 @@ fn full_name(record: &Record) -> String {
 fn benchmark(baseline: &str, name: &str, value: Value, record: &Record) -> Json {
     let (low, high) = interval(record).unwrap_or((value, value));
     let deviation = Value::real((high.as_f64() - low.as_f64()).abs() / 2.0).unwrap_or(value);
-    let estimate = |value: Value, low: Value, high: Value| {
-        json!({
-            "confidence_interval": {
-                "confidence_level": LEVEL,
-                "lower_bound": number(low),
-                "upper_bound": number(high),
-            },
-            "point_estimate": number(value),
-            "standard_error": number(deviation),
-        })
-    };
-    let spread = estimate(deviation, deviation, deviation);
-    json!({
-        "baseline": baseline,
-        "fullname": format!("{baseline}/{name}"),
-        "criterion_benchmark_v1": {
-            "group_id": record.key.cell.suite.as_str(),
-            "function_id": name,
-            "value_str": Json::Null,
-            "throughput": Json::Null,
-            "full_id": name,
-            "directory_name": name,
-        },
-        "criterion_estimates_v1": {
-            "mean": estimate(value, low, high),
-            "median": estimate(value, low, high),
-            "median_abs_dev": spread,
-            "slope": Json::Null,
-            "std_dev": spread,
-        },
-    })
+    let middle = estimate(value, (low, high), deviation);
+    let spread = estimate(deviation, (deviation, deviation), deviation);
+    let about = Object::default()
+        .with_text("group_id", record.key.cell.suite.as_str())
+        .with_text("function_id", name)
+        .with("value_str", Json::Null)
+        .with("throughput", Json::Null)
+        .with_text("full_id", name)
+        .with_text("directory_name", name);
+    let estimates = Object::default()
+        .with("mean", middle.clone())
+        .with("median", middle)
+        .with("median_abs_dev", spread.clone())
+        .with("slope", Json::Null)
+        .with("std_dev", spread);
+    Object::default()
+        .with_text("baseline", baseline)
+        .with_text("fullname", &format!("{baseline}/{name}"))
+        .with("criterion_benchmark_v1", about.done())
+        .with("criterion_estimates_v1", estimates.done())
+        .done()
+}
+
+fn estimate(value: Value, (low, high): (Value, Value), error: Value) -> Json {
+    let interval = Object::default()
+        .with("confidence_level", LEVEL.into())
+        .with("lower_bound", number(low))
+        .with("upper_bound", number(high));
+    Object::default()
+        .with("confidence_interval", interval.done())
+        .with("point_estimate", number(value))
+        .with("standard_error", number(error))
+        .done()
 }

@@ -10,7 +10,6 @@ use super::rows::value;
 use super::text::{at_most, visible};
 use super::{Exported, Runs, name, notes};
 use crate::record::{Larger, Record, Subject, Target, Value};
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// A line's rows: those of one cell of one run, in the order of their file.
@@ -49,13 +48,15 @@ fn lines<'a>(runs: &Runs<'a>) -> Vec<Line<'a>> {
 
 /// What is known of the units: which way is better, and whether any difference is one.
 fn units(lines: &[Line<'_>]) -> String {
-    let mut units: BTreeMap<String, (bool, Larger)> = BTreeMap::new();
+    let (mut index, mut units) = (Index::default(), Vec::new());
     for (record, _) in lines.iter().flatten() {
-        let (exact, _) = units.entry(unit(record)).or_insert((true, record.key.metric.larger_is()));
+        let unit = unit(record);
+        let make = || (unit.clone(), true, record.key.metric.larger_is());
+        let (_, exact, _) = index.of(&mut units, unit.clone(), make);
         *exact &= record.deterministic;
     }
     let mut text = String::new();
-    for (unit, (exact, larger)) in units {
+    for (unit, exact, larger) in units {
         let better = match larger {
             Larger::Worse => " better=lower",
             Larger::Better => " better=higher",

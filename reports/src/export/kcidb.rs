@@ -10,13 +10,14 @@
 //! | skipped, unconfirmed | SKIP |
 
 use super::index::Index;
-use super::rows::{columns, interval, number, value};
+use super::json::{self, Object, number};
+use super::rows::{interval, value};
 use super::text::{prose, visible};
 use super::{Exported, Runs, name, notes};
 use crate::kept::KeptRun;
 use crate::record::{Record, Status, Subject, Unit};
 use crate::store::Environment;
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 const VERSION: (u32, u32) = (5, 3);
 /// The only architecture with debug registers such as these.
@@ -41,98 +42,98 @@ pub(super) fn export(runs: &Runs<'_>) -> Exported {
             tests.push(test(origin, &build_id, environment, record));
         }
     }
-    let data = json!({
-        "version": { "major": VERSION.0, "minor": VERSION.1 },
-        "checkouts": checkouts,
-        "builds": builds,
-        "tests": tests,
-    });
+    let version = Object::default().with("major", VERSION.0.into()).with("minor", VERSION.1.into());
+    let data = Object::default()
+        .with("version", version.done())
+        .with("checkouts", Json::Array(checkouts))
+        .with("builds", Json::Array(builds))
+        .with("tests", Json::Array(tests));
     let values: Vec<_> = runs.rows().filter_map(|(_, record)| value(record)).collect();
     let notes = notes::rounded(values.iter()).into_iter().collect();
-    Exported { text: format!("{data:#}\n"), notes }
+    Exported { text: json::file(&data.done()), notes }
 }
 
 fn checkout(origin: &str, subject: &Subject, id: &str) -> Json {
-    let mut checkout = json!({
-        "id": id,
-        "origin": origin,
-        "comment": prose(&subject.to_string()),
-        "misc": object(columns(subject)),
-    });
+    let mut checkout = Object::default()
+        .with_text("id", id)
+        .with_text("origin", origin)
+        .with_text("comment", &prose(&subject.to_string()))
+        .with("misc", Object::default().with_columns(subject).done());
     let hash = &subject.kernel_id;
-    let is_hash =
-        hash.len() == 40 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if is_hash {
-        checkout["git_commit_hash"] = json!(hash);
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if hash.len() == 40 && hash.bytes().all(is_digit) {
+        checkout = checkout.with_text("git_commit_hash", hash);
     }
-    checkout
+    checkout.done()
 }
 
 fn build(origin: &str, subject: &Subject, id: &str) -> Json {
-    json!({
-        "id": id,
-        "checkout_id": id,
-        "origin": origin,
-        "architecture": ARCHITECTURE,
-        "config_name": visible(&subject.variant),
-    })
+    let build = Object::default().with_text("id", id).with_text("checkout_id", id);
+    let build = build.with_text("origin", origin).with_text("architecture", ARCHITECTURE);
+    build.with_text("config_name", &visible(&subject.variant)).done()
 }
 
 /// What the rows of one kernel and machine ran in.
 fn environment(run: &KeptRun, record: &Record) -> Json {
     let target = &record.key.target;
-    let mut misc = object(columns(target));
+    let mut misc = Object::default().with_columns(target);
     let is_it = |it: &&Environment| it.subject == record.subject && it.target == *target;
     let known = run.info.iter().flat_map(|info| &info.environments).find(is_it);
     if let Some(Environment { emulator, microcode, package, .. }) = known {
         let emulator = emulator.as_ref().map(|emulator| &emulator.version);
-        for (name, text) in [
+        let known = [
             ("emulator", emulator),
             ("microcode", microcode.as_ref()),
             ("package", package.as_ref()),
-        ] {
-            misc.extend(text.map(|text| (name.to_owned(), json!(visible(text)))));
+        ];
+        for (name, text) in known {
+            if let Some(text) = text {
+                misc.set(name, Json::String(visible(text)));
+            }
         }
     }
-    json!({ "comment": prose(&target.to_string()), "misc": misc })
+    let comment = prose(&target.to_string());
+    Object::default().with_text("comment", &comment).with("misc", misc.done()).done()
 }
 
 fn test(origin: &str, build: &str, environment: &Json, record: &Record) -> Json {
     let Record { run, key, samples, deterministic, reason, .. } = record;
-    let mut misc = object(columns(key));
-    misc.insert("run_id".to_owned(), json!(run.run_id));
-    misc.insert("samples".to_owned(), json!(samples));
-    misc.insert("deterministic".to_owned(), json!(deterministic));
-    misc.insert("status".to_owned(), json!(record.status));
-    let mut test = json!({
-        "id": format!("{origin}:{}", name::row_of_run(record)),
-        "build_id": build,
-        "origin": origin,
-        "path": name::path(key),
-        "environment": environment,
-        "status": status(record),
-    });
+    let mut misc = Object::default()
+        .with_columns(key)
+        .with_text("run_id", run.run_id.as_str())
+        .with("samples", (*samples).into())
+        .with("deterministic", (*deterministic).into())
+        .with_text("status", record.status.as_str());
+    let mut test = Object::default()
+        .with_text("id", &format!("{origin}:{}", name::row_of_run(record)))
+        .with_text("build_id", build)
+        .with_text("origin", origin)
+        .with_text("path", &name::path(key))
+        .with("environment", environment.clone())
+        .with_text("status", status(record));
     // Years that such times cannot have are of no real run.
     let started_at = run.started_at.to_string();
     if started_at.starts_with(|c: char| c.is_ascii_digit()) && !started_at.starts_with("0000") {
-        test["start_time"] = json!(started_at);
+        test = test.with_text("start_time", &started_at);
     }
     if !reason.is_empty() {
-        test["comment"] = json!(prose(reason));
+        test = test.with_text("comment", &prose(reason));
     }
     if let Some(value) = value(record) {
-        test["number"] = json!({ "value": number(value) });
+        let mut measured = Object::default().with("value", number(value));
         if record.unit != Unit::None {
-            test["number"]["unit"] = json!(record.unit);
+            measured = measured.with_text("unit", record.unit.as_str());
         }
+        test.set("number", measured.done());
         if let Some((low, high)) = interval(record) {
-            misc.insert("ci_low".to_owned(), number(low));
-            misc.insert("ci_high".to_owned(), number(high));
+            misc.set("ci_low", number(low));
+            misc.set("ci_high", number(high));
         }
-        misc.extend(record.predicted.map(|value| ("predicted".to_owned(), number(value))));
+        if let Some(predicted) = record.predicted {
+            misc.set("predicted", number(predicted));
+        }
     }
-    test["misc"] = misc.into();
-    test
+    test.with("misc", misc.done()).done()
 }
 
 fn status(record: &Record) -> &'static str {
@@ -143,9 +144,4 @@ fn status(record: &Record) -> &'static str {
         Status::Unresolved => "ERROR",
         Status::Skipped | Status::Unconfirmed => "SKIP",
     }
-}
-
-/// Texts of columns.
-fn object(columns: Vec<(&'static str, String)>) -> Map<String, Json> {
-    columns.into_iter().map(|(name, text)| (name.to_owned(), json!(visible(&text)))).collect()
 }

@@ -12,6 +12,7 @@ mod compared;
 mod criterion;
 mod gobench;
 mod index;
+mod json;
 mod junit;
 mod kcidb;
 mod ktap;

@@ -19,21 +19,19 @@ pub fn rounded<'a>(values: impl Iterator<Item = &'a Value>) -> Option<String> {
 
 /// Rows without a value, where there is no other place for them.
 pub fn left_out<'a>(records: impl Iterator<Item = &'a Record>) -> Option<String> {
-    let mut statuses = Vec::new();
-    for record in records.filter(|record| value(record).is_none()) {
-        let place = statuses.iter_mut().find(|(status, _)| *status == record.status);
-        match place {
-            Some((_, count)) => *count += 1,
-            None => statuses.push((record.status, 1)),
+    let statuses: Vec<Status> =
+        records.filter(|record| value(record).is_none()).map(|record| record.status).collect();
+    let mut parts = Vec::new();
+    for status in Status::ALL.iter().rev() {
+        let word = match status {
+            Status::Ok => "no number (a verdict, a check)",
+            status => status.as_str(),
+        };
+        match statuses.iter().filter(|other| *other == status).count() {
+            0 => {}
+            count => parts.push(format!("{count} {word}")),
         }
     }
-    statuses.sort_unstable_by_key(|(status, _)| std::cmp::Reverse(*status));
-    let word = |status: Status| match status {
-        Status::Ok => "no number (a verdict, a check)",
-        status => status.as_str(),
-    };
-    let parts: Vec<_> =
-        statuses.iter().map(|(status, count)| format!("{count} {}", word(*status))).collect();
     (!parts.is_empty()).then(|| {
         format!(
             "rows left out, which have no value that counts: {}; junit, ktap and kcidb hold them with \

@@ -6,7 +6,6 @@ use crate::kept::KeptRun;
 use crate::record::columns::Part;
 use crate::record::{Record, Status, Value};
 use csv::StringRecord;
-use serde_json::{Number, Value as Json};
 
 impl<'a> Runs<'a> {
     /// Every row and the run it is of.
@@ -71,13 +70,4 @@ pub fn columns<P: Part>(part: &P) -> Vec<(&'static str, String)> {
     let mut texts = StringRecord::new();
     part.write(&mut texts);
     names.into_iter().zip(texts.iter().map(str::to_owned)).collect()
-}
-
-/// A value in JSON: a count has all its digits.
-pub fn number(value: Value) -> Json {
-    match value.as_count() {
-        Some(count) => Json::Number(count.into()),
-        // A `Value` is finite, so that there is always a number.
-        None => Number::from_f64(value.as_f64()).map_or(Json::Null, Json::Number),
-    }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 fn compared(before: &[Record], after: &[Record]) -> (Comparison, Checks) {
     let rows = |rows: &[Record]| rows.iter().cloned().map(Ok).collect::<Vec<_>>();
     let comparison = reports::compare(rows(before), rows(after)).unwrap();
-    let checks = Checks::of_comparison(&comparison, after.iter().cloned());
+    let checks = Checks::of_comparison(&comparison, &mut after.iter().cloned());
     (comparison, checks)
 }
 
@@ -90,7 +90,7 @@ fn what_a_gate_allows_is_no_failure_and_what_it_forbids_is_one() {
     let after = [exits_of("within", 101), exits_of("beyond", 120)];
     let (mut comparison, _) = compared(&before, &after);
     comparison.gate(&reports::compare::Gate::parse("[[limit]]\nrelative = 0.05\n").unwrap());
-    let checks = Checks::of_comparison(&comparison, after.iter().cloned());
+    let checks = Checks::of_comparison(&comparison, &mut after.iter().cloned());
     let read: Vec<Vec<ReadCheck>> = read_back("junit", &[junit(&checks)]);
     let outcomes: Vec<_> = read[0].iter().map(|it| it.outcome.as_str()).collect();
     assert_eq!(outcomes, ["passed", "failure", "passed"]);

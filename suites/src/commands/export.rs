@@ -32,7 +32,7 @@ pub fn export(runs: &[KeptRun], format: &Format, args: &ReportArgs) -> Result<St
 pub fn checks(comparison: &Comparison, after: &Path) -> Result<Checks, Failure> {
     let mut wrong = None;
     let rows = reports::open(after).map_err(Failure::environment)?;
-    let rows = rows.map_while(|row| row.map_err(|error| wrong = Some(error)).ok());
-    let checks = Checks::of_comparison(comparison, rows);
+    let mut rows = rows.map_while(|row| row.map_err(|error| wrong = Some(error)).ok());
+    let checks = Checks::of_comparison(comparison, &mut rows);
     wrong.map_or(Ok(checks), |error| Err(Failure::environment(error)))
 }
