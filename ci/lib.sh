@@ -92,6 +92,29 @@ install_packages() {
 # Where the programs are that read what drbench writes: ci/readers/NAME fetches them into a folder NAME.
 readers_dir() { printf '%s/readers\n' "$(cache_dir)"; }
 
+# unpacked_package NAME: a new folder with what is in Debian's package of that name; the caller removes it.
+# No root is needed, nothing is installed, and no script of the package runs.
+unpacked_package() {
+  local work apt=(apt-get -q -q -o APT::Sandbox::User=root)
+  mkdir -p "$(readers_dir)"
+  work=$(mktemp -d "$(readers_dir)/.unfinished-XXXXXX")
+  say "fetching package $1" >&2
+  if ! (cd "$work" && "${apt[@]}" download "$1") >"$work/log" 2>&1; then
+    # The system's package lists may be old, or not there: once more by lists of our own.
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    apt+=(-o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o Acquire::Languages=none
+      -o Debug::NoLocking=true)
+    "${apt[@]}" update >"$work/log" 2>&1 || true
+    (cd "$work" && "${apt[@]}" download "$1") >>"$work/log" 2>&1 ||
+      die "apt cannot fetch $1: $(tail -n 3 "$work/log"; rm -rf "$work")"
+  fi
+  mkdir "$work/root"
+  dpkg-deb -x "$work"/*.deb "$work/root"
+  mv "$work/root" "$work.root"
+  rm -rf "$work"
+  printf '%s\n' "$work.root"
+}
+
 # python_for NAME PACKAGE==VERSION...: a Python of the reader's own that has these packages.
 python_for() {
   local place wanted work

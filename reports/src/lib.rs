@@ -2,12 +2,14 @@
 //!
 //! One row per metric ([`Record`]), kept in a run directory ([`store`]), read back strictly
 //! ([`read`](mod@read)), put together from shards ([`merge`](mod@merge)), held against another run
-//! ([`compare`](mod@compare)), listed with all others ([`history`]) and shown ([`table`], [`chart`]). Nothing here knows what is measured,
+//! ([`compare`](mod@compare)), listed with all others ([`history`]), shown ([`table`], [`chart`]) and
+//! written for other programs ([`export`]). Nothing here knows what is measured,
 //! or how: vendors, policies and exit kinds are words in columns. (The summary alone knows the
 //! policy suite's cells by name.)
 
 pub mod chart;
 pub mod compare;
+pub mod export;
 mod figures;
 pub mod history;
 pub mod kept;

@@ -4,10 +4,12 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use drbench_lab::emulator::MachineKind;
 use guest_payloads::Workload;
 use guest_payloads::layout::MAX_VCPUS;
+use reports::export::{FORMATS, Format, Origin};
 
 use crate::expect::Expectation;
 pub use crate::history_args::{HistoryAction, HistoryArgs, Store};
@@ -297,6 +299,10 @@ pub enum CompareFormat {
     Table,
     /// For a mail or a pull request
     Markdown,
+    /// JUnit XML: a test case for each cell
+    Junit,
+    /// KTAP, the kernel's test results: a test for each cell
+    Ktap,
 }
 
 /// A share in percent, from 0 to 1000.
@@ -368,7 +374,7 @@ pub struct ChartArgs {
 
 /// `drbench report`
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, args = ["html"])]
+#[command(group(ArgGroup::new("what").required(true).args(["html", "format"])))]
 pub struct ReportArgs {
     /// Run directories, their results.csv, or directories of runs
     #[arg(required = true, value_name = "RUN")]
@@ -376,4 +382,21 @@ pub struct ReportArgs {
     /// Write pages that a browser opens from the disk, into a directory that is made
     #[arg(long, value_name = "DIR")]
     pub html: Option<PathBuf>,
+    /// Write the rows in a format of others, to standard output or --out
+    #[arg(long, value_name = "FORMAT", value_parser = formats())]
+    pub format: Option<&'static Format>,
+    /// The file that --format writes. One that is there is replaced, in one step
+    #[arg(long, value_name = "FILE", requires = "format", conflicts_with = "html")]
+    pub out: Option<PathBuf>,
+    /// Who submits, for --format kcidb
+    #[arg(long, value_name = "NAME", conflicts_with = "html", default_value = "drbench")]
+    pub origin: Origin,
+}
+
+/// The formats of [`reports::export`], by their names.
+fn formats() -> impl TypedValueParser<Value = &'static Format> {
+    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.about));
+    let find = |name: String| FORMATS.iter().find(|format| format.name == name);
+    PossibleValuesParser::new(names)
+        .map(move |name| find(name).expect("clap lets the names of formats through only"))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -183,18 +183,23 @@ impl RunInfo {
 
     fn write_beside(&self, dir: &Path) -> Result<NamedTempFile, StoreError> {
         let write = || {
-            let mut file = tempfile::Builder::new()
-                .prefix(".run-")
-                .permissions(Permissions::from_mode(ALL_MAY_READ))
-                .tempfile_in(dir)?;
             let mut text = serde_json::to_vec_pretty(self)?;
             text.push(b'\n');
-            file.write_all(&text)?;
-            file.as_file().sync_all()?;
-            Ok(file)
+            written_beside(dir, ".run-", &text)
         };
         write().map_err(StoreError::io("write in", dir))
     }
+}
+
+/// A file of this text in `dir`, under another name and on the disk, to be renamed to its own.
+pub(crate) fn written_beside(dir: &Path, prefix: &str, text: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(Permissions::from_mode(ALL_MAY_READ))
+        .tempfile_in(dir)?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// Sorts by time; two runs of the same second still differ.

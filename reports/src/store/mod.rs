@@ -9,6 +9,7 @@ mod info;
 mod matrix;
 mod noise;
 
+pub(crate) use info::written_beside;
 pub use info::{Emulator, Environment, RunInfo, SCHEMA};
 pub use matrix::MatrixDir;
 pub use noise::{Noise, Pace, Seen, Span};

@@ -4,8 +4,10 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use reports::compare::{Gate, Keep, Rows, Rule, Surroundings};
+use reports::export::{junit, ktap};
 use reports::{Comparison, ReadError, RunInfo, Sample, history, kept};
 
+use super::export::checks;
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
@@ -81,6 +83,11 @@ fn sides(args: &CompareArgs) -> Result<(PathBuf, &[PathBuf]), Failure> {
 pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
     let gate = args.gate.as_deref().map(Gate::open).transpose().map_err(Failure::environment)?;
     let (path, after) = sides(args)?;
+    if after.len() > 1 && matches!(args.format, CompareFormat::Junit | CompareFormat::Ktap) {
+        return Err(Failure::usage(
+            "a file of this format holds one comparison: compare one run at a time",
+        ));
+    }
     // First what says of which version the files are.
     let info = kept::info_of(&path).map_err(Failure::environment)?;
     let (rows, first) = Rows::read_both(&path, &after[0]);
@@ -100,7 +107,7 @@ pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
             if after.len() > 1 {
                 heading(args.format, number, run)?;
             }
-            print(args, &held)
+            print(args, &held, run)
         });
         status = status.worst(told.unwrap_or_else(|failure| {
             eprintln!("drbench: {failure}");
@@ -119,14 +126,20 @@ fn heading(format: CompareFormat, number: usize, after: &Path) -> Result<(), Fai
             let name = reports::compare::escaped(&after.display().to_string());
             write_out(format_args!("{gap}### {name}\n\n"))
         }
+        // Such a file holds one comparison.
+        CompareFormat::Junit | CompareFormat::Ktap => Ok(()),
     }
 }
 
-fn print(args: &CompareArgs, held: &Held) -> Result<Status, Failure> {
+fn print(args: &CompareArgs, held: &Held, after: &Path) -> Result<Status, Failure> {
     let Held { comparison, surroundings } = held;
     let text = match args.format {
         CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
         CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
+        CompareFormat::Junit => junit(&checks(comparison, after)?),
+        CompareFormat::Ktap => ktap(&checks(comparison, after)?),
+        CompareFormat::Junit => junit(&checks(&comparison, &args.after)?),
+        CompareFormat::Ktap => ktap(&checks(&comparison, &args.after)?),
     };
     write_out(format_args!("{text}"))?;
     Ok(if comparison.is_regression() { Status::Regression } else { Status::Done })

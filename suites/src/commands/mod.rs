@@ -4,6 +4,7 @@ pub mod cache;
 pub mod chart;
 pub mod compare;
 pub mod env;
+mod export;
 pub mod history;
 pub mod list;
 pub mod merge;

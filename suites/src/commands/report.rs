@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use reports::KeptRun;
 use reports::kept::runs_at;
 
+use super::export::export;
 use crate::cli::ReportArgs;
 use crate::status::{Failure, Status};
 
@@ -22,6 +23,9 @@ fn runs(paths: &[PathBuf]) -> Result<Vec<KeptRun>, Failure> {
 /// Writes what was asked for.
 pub fn report(args: &ReportArgs) -> Result<Status, Failure> {
     let runs = runs(&args.runs)?;
+    if let Some(format) = args.format {
+        return export(&runs, format, args);
+    }
     println!("{}", runs.len());
     Ok(Status::Done)
 }

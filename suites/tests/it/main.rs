@@ -5,6 +5,7 @@ mod bisect;
 mod common;
 mod compare;
 mod databases;
+mod export;
 mod failures;
 mod history;
 mod lab_cost;
