@@ -38,7 +38,14 @@ const LAB_COSTS: &[Metric] = &[Metric::Instructions];
 const HARDWARE_COSTS: &[Metric] = &[Metric::Ns, Metric::Instructions, Metric::GuestCycles];
 
 /// A figure, or why there is none.
-pub(crate) type Figure<'a> = Result<f64, Gap<'a>>;
+pub(crate) type Figure<'a> = Result<Found<'a>, Gap<'a>>;
+
+/// A figure and the row it comes from; of several rows, the one it is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Found<'a> {
+    pub value: f64,
+    pub row: &'a Record,
+}
 
 /// Why there is no figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +93,16 @@ pub(crate) const fn lacks_decode_assists(target: &Target) -> bool {
 }
 
 impl<'a> Figures<'a> {
-    fn of(records: Vec<&'a Record>) -> Self {
+    /// Of the rows of one kernel on one target.
+    pub(crate) fn of(records: Vec<&'a Record>) -> Self {
         let Record { subject, key, .. } = records[0];
         let verdict = records.iter().copied().find(|record| record.verdict().is_some());
         let rows = Rows::new(&records, &key.target, verdict);
         let control = rows.cost(CONTROL, Policy::Kernel, ALONE);
         let per_exit = |cost: Figure<'a>, exits: Figure<'a>| {
-            let (cost, control, exits) = (cost?, control?, exits?);
-            if exits > 0.0 { Ok((cost - control) / exits) } else { Err(Gap::Nothing) }
+            let (cost, control, exits) = (cost?, control?.value, exits?.value);
+            let value = (cost.value - control) / exits;
+            if exits > 0.0 { Ok(Found { value, ..cost }) } else { Err(Gap::Nothing) }
         };
         Self {
             subject,
@@ -160,7 +169,7 @@ impl<'r, 'a> Rows<'r, 'a> {
     }
 
     fn cost(&self, workload: &str, policy: Policy, interposed: Interposed) -> Figure<'a> {
-        self.value(workload, policy, interposed, self.cost).map(|(value, _)| value)
+        self.value(workload, policy, interposed, self.cost)
     }
 
     /// A total over the section, per switch.
@@ -172,20 +181,21 @@ impl<'r, 'a> Rows<'r, 'a> {
         interposed: Interposed,
         metric: &Metric,
     ) -> Figure<'a> {
-        match self.value(workload, policy, interposed, metric)? {
-            (_, 0) => Err(Gap::Nothing),
-            (value, switches) => Ok(value / switches as f64),
+        let Found { value, row } = self.value(workload, policy, interposed, metric)?;
+        match row.key.cell.switches {
+            0 => Err(Gap::Nothing),
+            switches => Ok(Found { value: value / switches as f64, row }),
         }
     }
 
-    /// A value and the section's switches; with several sources, of the first that has a value.
+    /// A row's value; with several sources, of the first that has a value.
     fn value(
         &self,
         workload: &str,
         policy: Policy,
         interposed: Interposed,
         metric: &Metric,
-    ) -> Result<(f64, u64), Gap<'a>> {
+    ) -> Figure<'a> {
         let is_it = |record: &&&Record| {
             let cell = &record.key.cell;
             record.key.metric == *metric
@@ -197,9 +207,7 @@ impl<'r, 'a> Rows<'r, 'a> {
         let best = |record: &&&Record| (record.value.is_none(), record.key.source);
         let record = self.records.iter().filter(is_it).min_by_key(best).ok_or(Gap::Nothing)?;
         match (record.status, record.value.map(Value::as_f64)) {
-            (Status::Ok | Status::Unconfirmed, Some(value)) => {
-                Ok((value, record.key.cell.switches))
-            }
+            (Status::Ok | Status::Unconfirmed, Some(value)) => Ok(Found { value, row: record }),
             _ => Err(Gap::Row(record)),
         }
     }

@@ -11,6 +11,7 @@ pub mod compare;
 mod figures;
 pub mod kept;
 pub mod merge;
+pub mod pages;
 pub mod read;
 pub mod record;
 pub mod statistics;

@@ -173,7 +173,7 @@ fn font(pixels: i32) -> FontDesc<'static> {
     FontDesc::new(FontFamily::SansSerif, f64::from(pixels) * SHRINK, FontStyle::Normal)
 }
 
-fn text(pixels: i32, colour: RGBColor, anchor: HPos) -> TextStyle<'static> {
+pub(crate) fn text(pixels: i32, colour: RGBColor, anchor: HPos) -> TextStyle<'static> {
     TextStyle {
         font: font(pixels),
         color: colour.to_backend_color(),

@@ -10,10 +10,15 @@ mod smp;
 mod summary;
 mod trace;
 
+pub(crate) use cost::is_fast_path;
 pub use cost::{COST_SUITE, cost_table};
 pub use policy::{POLICY_SUITE, policy_table};
+pub(crate) use slowdown::basis;
 pub use slowdown::{SLOWDOWN_SUITE, slowdown_table};
 pub use smp::{SMP_SUITE, smp_table};
+pub(crate) use notes::lines;
+pub(crate) use policy::{Row, cost, footnotes, rows};
+pub(crate) use summary::{kernel_name, variant_order};
 pub use summary::summary_table;
 pub use trace::{TRACE_SUITE, trace_table};
 

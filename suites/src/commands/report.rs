@@ -1,5 +1,7 @@
 //! `drbench report`: runs written down for others.
 
+mod pages;
+
 use std::path::PathBuf;
 
 use reports::KeptRun;
@@ -22,6 +24,8 @@ fn runs(paths: &[PathBuf]) -> Result<Vec<KeptRun>, Failure> {
 /// Writes what was asked for.
 pub fn report(args: &ReportArgs) -> Result<Status, Failure> {
     let runs = runs(&args.runs)?;
-    println!("{}", runs.len());
+    if let Some(dir) = &args.html {
+        pages::write(&runs, dir)?;
+    }
     Ok(Status::Done)
 }

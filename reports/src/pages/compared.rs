@@ -1,0 +1,414 @@
+//! Runs held against each other: each with the one before it that measured the same.
+//!
+//! Of all earlier runs the newest that measured the same machines with the same suites, whatever the
+//! kernel: what changed since. If none did, the newest that shares any of them, and only what is
+//! shared is compared. All that pages know of comparing stands in this file.
+
+use super::PagesError;
+use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
+use super::shelf::Shelf;
+use super::text;
+use super::view::View;
+use crate::compare::{
+    Change, CompareError, Comparison, Difference, Rule, Side, Surroundings, compare,
+};
+use crate::kept::samples_of;
+use crate::record::{Key, Larger, Metric, Record, Status, Subject, Target};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+
+/// Differences that are shown: the worst come first.
+const MOST: usize = 500;
+
+/// What a run measured: with which suite on which machine.
+type Scope<'a> = BTreeSet<(&'a Target, &'a str)>;
+
+/// A run held against another.
+pub(super) struct Compared {
+    pub before: usize,
+    pub after: usize,
+    /// What came out, or why nothing did.
+    pub result: Result<Comparison, String>,
+    surroundings: Option<Surroundings>,
+    /// What only one of the two measured.
+    left_out: Vec<String>,
+    /// Rows of AFTER that differ.
+    changed: HashSet<(Subject, Key)>,
+}
+
+/// How many rows came out how.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub worse: usize,
+    pub missing: usize,
+    pub better: usize,
+    pub new: usize,
+}
+
+/// Comparisons as they are asked for, each made once.
+pub(super) struct Comparisons<'s, 'a> {
+    shelf: &'s Shelf<'a>,
+    made: HashMap<(usize, usize), Rc<Compared>>,
+}
+
+impl<'s, 'a> Comparisons<'s, 'a> {
+    pub(super) fn new(shelf: &'s Shelf<'a>) -> Self {
+        Self { shelf, made: HashMap::new() }
+    }
+
+    /// A run held against the one before it; none if no earlier one measured anything of it.
+    pub(super) fn with_the_one_before(
+        &mut self,
+        after: usize,
+    ) -> Result<Option<Rc<Compared>>, PagesError> {
+        let before = one_before(self.shelf, after);
+        before.map(|before| self.between(before, after)).transpose()
+    }
+
+    /// Two runs held against each other.
+    pub(super) fn between(
+        &mut self,
+        before: usize,
+        after: usize,
+    ) -> Result<Rc<Compared>, PagesError> {
+        if let Some(made) = self.made.get(&(before, after)) {
+            return Ok(made.clone());
+        }
+        let made = Rc::new(Compared::of(self.shelf, before, after)?);
+        self.made.insert((before, after), made.clone());
+        Ok(made)
+    }
+
+    /// Whether a row is another than the same one of an earlier run: an exact one if its value is
+    /// another, a noisy one if the comparison of the runs says so.
+    pub(super) fn is_change(&mut self, before: &Record, after: &Record) -> Result<bool, PagesError> {
+        if before.deterministic && after.deterministic {
+            return Ok((before.value, before.status) != (after.value, after.status));
+        }
+        let [(one, _), (other, _)] = [before, after].map(|record| self.shelf.place(record));
+        if one == other {
+            return Ok(false);
+        }
+        let compared = self.between(one, other)?;
+        Ok(compared.changed.contains(&(after.subject.clone(), after.key.clone())))
+    }
+}
+
+fn scope<'a>(shelf: &Shelf<'a>, run: usize) -> Scope<'a> {
+    shelf.of_run(run).map(|group| (group.target, group.suite)).collect()
+}
+
+fn one_before(shelf: &Shelf<'_>, after: usize) -> Option<usize> {
+    let wanted = scope(shelf, after);
+    let earlier = || (0..after).rev();
+    earlier()
+        .find(|before| !wanted.is_empty() && scope(shelf, *before) == wanted)
+        .or_else(|| earlier().find(|before| !scope(shelf, *before).is_disjoint(&wanted)))
+}
+
+impl Compared {
+    fn of(shelf: &Shelf<'_>, before: usize, after: usize) -> Result<Self, PagesError> {
+        let [one, other] = [before, after].map(|run| scope(shelf, run));
+        let shared: Scope<'_> = one.intersection(&other).copied().collect();
+        let name = |(target, suite): &(&Target, &str)| {
+            format!("{suite} of {}", super::shelf::target(target))
+        };
+        let left_out = one.symmetric_difference(&other).map(name).collect();
+        let [ours, theirs] = [before, after].map(|run| &shelf.runs[run]);
+        let is_shared = |record: &&Record| {
+            shared.contains(&(&record.key.target, record.key.cell.suite.as_str()))
+        };
+        let rows = |run: usize| {
+            shelf.runs[run].run.records.iter().filter(is_shared).cloned().map(Ok)
+        };
+        let result = match compare(rows(before), rows(after)) {
+            Ok(mut comparison) => {
+                if comparison.noisy > 0 {
+                    let [ours, theirs] = [ours, theirs].map(|run| samples_of(&run.run.path));
+                    comparison.judge(&ours?, &theirs?, Rule::default());
+                }
+                Ok(comparison)
+            }
+            Err(CompareError::Read(error)) => return Err(error.into()),
+            Err(error) => Err(text::shown(&error.to_string())),
+        };
+        let infos = ours.run.info.as_ref().zip(theirs.run.info.as_ref());
+        let surroundings = infos.map(|(before, after)| Surroundings::of(before, after));
+        let differences = result.iter().flat_map(|comparison| &comparison.differences);
+        let changed = differences
+            .filter(|it| !matches!(it.change, Change::Missing { .. } | Change::New { .. }))
+            .map(|it| (it.subject.clone(), it.key.clone()))
+            .collect();
+        Ok(Self { before, after, result, surroundings, left_out, changed })
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for difference in self.result.iter().flat_map(|comparison| &comparison.differences) {
+            match difference.change {
+                Change::Missing { .. } => counts.missing += 1,
+                Change::New { .. } if !difference.is_regression() => counts.new += 1,
+                _ if difference.is_regression() => counts.worse += 1,
+                _ => counts.better += 1,
+            }
+        }
+        counts
+    }
+
+    /// One word for all of it.
+    pub(super) fn verdict(&self) -> Bit {
+        match &self.result {
+            Err(_) => Bit::badge("cannot tell", Tone::Doubtful),
+            Ok(comparison) if comparison.is_regression() => Bit::badge("worse", Tone::Bad),
+            Ok(comparison) if comparison.differences.iter().any(Difference::is_better) => {
+                Bit::badge("better", Tone::Good)
+            }
+            Ok(_) => Bit::badge("not worse", Tone::Good),
+        }
+    }
+
+    /// The file of its page.
+    pub(super) fn file(&self, shelf: &Shelf<'_>) -> String {
+        format!("{}/compared.html", shelf.runs[self.after].folder)
+    }
+
+    /// Its page.
+    pub(super) fn page(&self, shelf: &Shelf<'_>) -> Page {
+        let view = View { shelf, root: "../" };
+        let [before, after] = [self.before, self.after].map(|run| &shelf.runs[run]);
+        let mut page = Page::new(self.file(shelf), "Compared with the run before");
+        page.above = vec![Bit::link(format!("Run {}", text::name(&after.id)), "index.html")];
+        page.badges = vec![self.verdict()];
+        let kernels = |subjects: &[Subject]| {
+            let names: Vec<_> = subjects.iter().map(|it| text::name(&it.to_string())).collect();
+            if names.is_empty() { "no rows".to_owned() } else { names.join("; ") }
+        };
+        let side = |run: &super::shelf::Volume<'_>, subjects: &[Subject]| {
+            vec![
+                Bit::link(text::name(&run.id), format!("../{}", run.file())),
+                Bit::text(format!(" {}", run.when())).toned(Tone::Faint),
+                Bit::text(kernels(subjects)).on_a_line(),
+            ]
+        };
+        let none = Vec::new();
+        let subjects = self.result.as_ref().map(|it| (&it.before, &it.after));
+        let (ours, theirs) = subjects.unwrap_or((&none, &none));
+        page.blocks.push(Block::Facts(vec![
+            ("before".to_owned(), side(before, ours)),
+            ("after".to_owned(), side(after, theirs)),
+        ]));
+        match &self.result {
+            Ok(comparison) => page.blocks.push(Block::paragraph(comparison.summary())),
+            Err(why) => page.blocks.push(Block::Note(Tone::Doubtful, vec![Bit::text(why)])),
+        }
+        if !self.left_out.is_empty() {
+            page.blocks.push(Block::faint(format!(
+                "Only one of the two measured, so it is not compared: {}.",
+                self.left_out.join("; ")
+            )));
+        }
+        page.blocks.extend(self.surroundings.as_ref().and_then(surroundings));
+        if let Ok(comparison) = &self.result {
+            page.blocks.extend(self.differences(view, comparison));
+        }
+        page.blocks.push(Block::faint(HOW));
+        page
+    }
+
+    fn differences(&self, view: View<'_, '_>, comparison: &Comparison) -> Vec<Block> {
+        if comparison.differences.is_empty() {
+            return vec![Block::paragraph("No row that can be compared differs.")];
+        }
+        let rows = |run: usize| -> HashMap<(&Subject, &Key), &Record> {
+            let records = &view.shelf.runs[run].run.records;
+            records.iter().map(|record| ((&record.subject, &record.key), record)).collect()
+        };
+        let (before, after) = (rows(self.before), rows(self.after));
+        let columns = vec![
+            Column::words("outcome"),
+            Column::words("kernel"),
+            Column::words("on"),
+            Column::words("cell"),
+            Column::words("metric"),
+            Column::numbers("before"),
+            Column::numbers("after"),
+            Column::numbers("difference"),
+        ];
+        let mut table = Table {
+            heads: 0,
+            is_tool: true,
+            ..Table::new("Rows that differ, the worst first", columns)
+        };
+        for difference in comparison.worst_first().take(MOST) {
+            let subject = &difference.subject;
+            let theirs = after.get(&(subject, &difference.key)).copied();
+            let partner = comparison.pairs.iter().find(|(_, after)| after == subject);
+            let ours = partner.map_or(subject, |(before, _)| before);
+            let ours = before.get(&(ours, &difference.key)).copied();
+            table.push(line(view, difference, ours, theirs));
+        }
+        let mut blocks = vec![Block::Table(table)];
+        if let Some(more @ 1..) = comparison.differences.len().checked_sub(MOST) {
+            blocks.push(Block::faint(format!("and {more} more: `drbench compare` prints all.")));
+        }
+        blocks
+    }
+}
+
+/// How pairs are chosen and rows judged.
+const HOW: &str = "Before is the newest earlier run that measured the same machines with the same \
+                   suites. Exact rows: any difference is one. Noisy rows: their medians differ by more \
+                   than 2 %, and ranks say that it is no chance.";
+
+fn surroundings(found: &Surroundings) -> Option<Block> {
+    let columns = vec![Column::words("what"), Column::words("before"), Column::words("after")];
+    let mut table = Table::new("What else differs between the two", columns);
+    for (name, before, after) in &found.differ {
+        table.push([name, before, after].map(|text| Cell::text(text::shown(text))).into());
+    }
+    (!table.rows.is_empty()).then_some(Block::Table(table))
+}
+
+fn line(
+    view: View<'_, '_>,
+    difference: &Difference,
+    ours: Option<&Record>,
+    theirs: Option<&Record>,
+) -> Vec<Cell> {
+    let key = &difference.key;
+    let (before, after) = difference.change.sides();
+    let suite = &key.cell.suite;
+    vec![
+        outcome(difference).into(),
+        Cell::text(format!(
+            "{} {}",
+            super::shelf::kernel(&difference.subject),
+            text::name(&difference.subject.variant)
+        )),
+        Cell::text(format!("{} {}", key.target.vendor, key.target.machine)),
+        Cell::text(format!("{suite}: {}", key.cell.within_suite())),
+        Cell::text(format!("{} ({})", key.metric, key.source)),
+        side(view, key, before, ours),
+        side(view, key, after, theirs),
+        change(before, after),
+    ]
+}
+
+/// What a difference is called.
+fn outcome(difference: &Difference) -> Bit {
+    let values = |side: Option<&Side>| side.is_some_and(|side| side.value.is_some());
+    let (before, after) = difference.change.sides();
+    let sized = values(before) && values(after);
+    let ordered = difference.key.metric.larger_is() != Larger::Neither;
+    match &difference.change {
+        Change::Missing { .. } => Bit::badge("missing", Tone::Bad),
+        Change::New { .. } if difference.is_regression() => Bit::badge("new, failed", Tone::Bad),
+        Change::New { .. } => Bit::badge("new", Tone::Plain),
+        Change::Determinism { .. } => Bit::badge("exact on one side", Tone::Bad),
+        _ if difference.is_better() => Bit::badge("better", Tone::Good),
+        _ if sized && ordered => Bit::badge("worse", Tone::Bad),
+        _ => Bit::badge("changed", Tone::Bad),
+    }
+}
+
+/// What one side says, linked to its row.
+fn side(view: View<'_, '_>, key: &Key, side: Option<&Side>, record: Option<&Record>) -> Cell {
+    let Some(side) = side else { return Cell::nothing("there is no such row") };
+    let shown = match (&key.metric, side.value) {
+        (Metric::Verdict, _) => text::name(&side.reason),
+        (_, Some(value)) if side.deterministic => value.to_string(),
+        (_, Some(value)) => text::number(value.as_f64()),
+        (_, None) => side.status.to_string(),
+    };
+    let bit = record.map_or(Bit::text(&shown), |record| Bit::link(&shown, view.row(record)));
+    let mut bits = vec![bit];
+    if side.status != Status::Ok && side.value.is_some() {
+        bits.push(Bit::text(format!(" {}", side.status)).toned(super::view::tone(side.status)));
+    }
+    let cell = Cell::of(bits);
+    side.value.map_or(cell.clone(), |value| cell.sorted_by(value.as_f64()))
+}
+
+/// The difference of two values, as a number and in percent.
+fn change(before: Option<&Side>, after: Option<&Side>) -> Cell {
+    let values = before.zip(after).and_then(|(one, other)| {
+        if one.unit == other.unit { one.value.zip(other.value) } else { None }
+    });
+    match values {
+        Some((before, after)) => {
+            let (before, after) = (before.as_f64(), after.as_f64());
+            Cell::text(difference_text(before, after)).sorted_by(after - before)
+        }
+        None => Cell::nothing(""),
+    }
+}
+
+/// `+12 (+1.50 %)`.
+pub(super) fn difference_text(before: f64, after: f64) -> String {
+    let difference = after - before;
+    let sign = if difference >= 0.0 { "+" } else { "−" };
+    let difference = text::number(difference.abs());
+    let share = 100.0 * (after / before - 1.0);
+    if share.is_finite() {
+        let percent = format!("{:.2} %", share.abs());
+        format!("{sign}{difference} ({sign}{percent})")
+    } else {
+        format!("{sign}{difference}")
+    }
+}
+
+/// The page of all comparisons.
+pub(super) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
+    let mut page = Page::new("compared.html", "Compared");
+    page.blocks.push(Block::paragraph(
+        "Every run held against the newest earlier one that measured the same machines with the same \
+         suites, the newest first.",
+    ));
+    let columns = vec![
+        Column::words("run"),
+        Column::words("compared with"),
+        Column::words("outcome"),
+        Column::numbers("worse or changed"),
+        Column::numbers("missing"),
+        Column::numbers("better"),
+        Column::numbers("new"),
+        Column::numbers("equal"),
+        Column::numbers("noisy, same"),
+        Column::numbers("cannot tell"),
+    ];
+    let mut table = Table { is_tool: true, ..Table::new("Comparisons", columns) };
+    for compared in all.iter().rev().flatten() {
+        let run = |run: usize| {
+            let run = &view.shelf.runs[run];
+            let href = format!("{}{}", view.root, run.file());
+            Cell::of([
+                Bit::link(text::name(&run.id), href),
+                Bit::faint(run.when()).on_a_line(),
+            ])
+        };
+        let counts = compared.counts();
+        let href = format!("{}{}", view.root, compared.file(view.shelf));
+        let (same, noisy, open) = compared.result.as_ref().map_or((0, 0, 0), |it| {
+            (it.same, it.noisy_same, it.cannot_tell + it.noisy + it.newly_open)
+        });
+        let number = |count: usize| {
+            #[allow(clippy::cast_precision_loss)] // rows are far below 2^53
+            let sort = count as f64;
+            Cell::from(Bit::link(count.to_string(), &href)).sorted_by(sort)
+        };
+        let mut cells =
+            vec![run(compared.after), run(compared.before), compared.verdict().to(&href).into()];
+        let rest = [counts.worse, counts.missing, counts.better, counts.new, same, noisy, open];
+        cells.extend(rest.map(number));
+        table.push(cells);
+    }
+    if table.rows.is_empty() {
+        page.blocks.push(Block::Note(
+            Tone::Plain,
+            vec![Bit::text("No two runs measured the same: there is nothing to compare yet.")],
+        ));
+    } else {
+        page.blocks.push(Block::Table(table));
+    }
+    page
+}

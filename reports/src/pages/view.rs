@@ -1,0 +1,154 @@
+//! What all views share: rows, statuses and verdicts as pieces of a page, with their links.
+
+use super::block::{Bit, Block, Cell, Tone};
+use super::shelf::{Group, Shelf};
+use super::text;
+use crate::figures::{Figure, Found, Gap};
+use crate::record::{Record, Status};
+use crate::table::{footnotes, lines};
+
+/// The runs, as seen from one page.
+#[derive(Clone, Copy)]
+pub(super) struct View<'s, 'a> {
+    pub shelf: &'s Shelf<'a>,
+    /// The way to the directory of all pages.
+    pub root: &'s str,
+}
+
+/// How a status looks.
+pub(super) const fn tone(status: Status) -> Tone {
+    match status {
+        Status::Ok => Tone::Good,
+        Status::Skipped => Tone::Faint,
+        Status::Unconfirmed | Status::Unresolved => Tone::Doubtful,
+        Status::Failed => Tone::Bad,
+    }
+}
+
+/// A status as a badge.
+pub(super) fn status(status: Status) -> Bit {
+    Bit::badge(status.as_str(), tone(status))
+}
+
+/// A policy by name: none is better than another, but a kernel that fits none is.
+pub(super) fn policy_tone(name: &str) -> Tone {
+    match name {
+        "always" => Tone::Policy("always"),
+        "lazy" => Tone::Policy("lazy"),
+        "never" => Tone::Policy("never"),
+        "emulated" => Tone::Policy("emulated"),
+        _ => Tone::Bad,
+    }
+}
+
+/// A share of the rows that is told in full.
+const MOST_TROUBLES: usize = 40;
+
+impl<'a> View<'_, 'a> {
+    /// The address of a row.
+    pub(super) fn row(&self, record: &Record) -> String {
+        self.shelf.row(self.root, record)
+    }
+
+    /// A row's value, or a dash with the reason.
+    pub(super) fn value(&self, record: &Record) -> Cell {
+        let Some(value) = record.value else {
+            return self.absent(record);
+        };
+        let bit = Bit::link(text::value(record, value), self.row(record));
+        let bit = match record.status {
+            Status::Ok | Status::Skipped => bit,
+            other => bit.toned(tone(other)).labelled(format!("{value}, {other}")),
+        };
+        Cell::from(bit).sorted_by(value.as_f64())
+    }
+
+    /// A row without a value: a dash that says why.
+    pub(super) fn absent(&self, record: &Record) -> Cell {
+        let reason = format!("{}: {}", record.status, text::shown(&record.reason));
+        let dash = match record.status {
+            Status::Skipped => Bit::faint(crate::table::NOTHING),
+            other => Bit::text(other.as_str()).toned(tone(other)),
+        };
+        Cell::from(dash.to(self.row(record)).labelled(reason))
+    }
+
+    /// The same where there may be no such row.
+    pub(super) fn value_of(&self, record: Option<&Record>) -> Cell {
+        record.map_or_else(|| Cell::nothing(""), |record| self.value(record))
+    }
+
+    /// What the model says of a row.
+    pub(super) fn predicted(&self, record: Option<&Record>) -> Cell {
+        match record.and_then(|record| Some((record, record.predicted?))) {
+            Some((record, value)) => {
+                let bit = Bit::link(value.to_string(), self.row(record)).toned(Tone::Faint);
+                Cell::from(bit).sorted_by(value.as_f64())
+            }
+            None => Cell::nothing("no prediction"),
+        }
+    }
+
+    /// A figure, or why there is none.
+    pub(super) fn figure(&self, figure: &Figure<'_>) -> Cell {
+        match figure {
+            Ok(Found { value, row }) => {
+                let shown = if row.deterministic || row.key.target.machine.is_emulated() {
+                    text::number_exactly(*value)
+                } else {
+                    text::number(*value)
+                };
+                Cell::from(Bit::link(shown, self.row(row))).sorted_by(*value)
+            }
+            Err(Gap::Nothing) => Cell::nothing("not measured"),
+            Err(Gap::Row(row)) => self.absent(row),
+        }
+    }
+
+    /// A verdict as a badge; none was given if there is no row of it.
+    pub(super) fn verdict(&self, record: Option<&Record>) -> Bit {
+        let Some(record) = record else {
+            return Bit::faint("no verdict");
+        };
+        let name = text::name(record.verdict().unwrap_or_default());
+        let tone = match record.status {
+            Status::Ok => policy_tone(&name),
+            other => tone(other),
+        };
+        let bit = Bit::badge(name.clone(), tone).to(self.row(record));
+        if record.reason == name { bit } else { bit.labelled(text::shown(&record.reason)) }
+    }
+
+    /// How the rows of a group ended, the gravest first: `3 failed, 61 ok`.
+    pub(super) fn outcome(&self, group: &Group<'_>) -> Cell {
+        let mut bits = Vec::new();
+        for one in Status::ALL.iter().rev() {
+            let rows = group.ended(*one);
+            let is_told = rows > 0 && (*one != Status::Skipped || bits.is_empty());
+            if is_told && (*one != Status::Ok || bits.is_empty()) {
+                bits.push(Bit::badge(format!("{rows} {one}"), tone(*one)));
+                bits.push(Bit::text(" "));
+            }
+        }
+        Cell::of(bits)
+    }
+
+    /// Why rows are not ok, the gravest first; with how many more there are.
+    pub(super) fn troubles(&self, records: &[&'a Record], least: Status) -> Vec<(Status, String)> {
+        let mut troubles = lines(records, least);
+        let more = troubles.len().saturating_sub(MOST_TROUBLES);
+        troubles.truncate(MOST_TROUBLES);
+        let mut told: Vec<_> =
+            troubles.into_iter().map(|(status, line)| (status, text::shown(&line))).collect();
+        if more > 0 {
+            told.push((Status::Skipped, format!("and {more} more reasons: see the rows")));
+        }
+        told
+    }
+}
+
+/// What must be said of figures, where they could be taken for something else.
+pub(super) fn notes<'g>(groups: impl Iterator<Item = &'g Group<'g>>) -> Vec<Block> {
+    let notes = footnotes(groups.map(|group| group.target));
+    notes.into_iter().map(|note| Block::Note(Tone::Plain, vec![Bit::text(note)])).collect()
+}
