@@ -25,7 +25,7 @@ for (const table of document.querySelectorAll("table[data-tool]")) {
       body.append(...rows);
     });
   });
-  if (body.rows.length < 12) continue;
+  if (body.rows.length < 25) continue;
   const label = document.createElement("label");
   label.className = "tools";
   const input = document.createElement("input");

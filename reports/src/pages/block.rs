@@ -141,6 +141,18 @@ impl Cell {
         Self::of([if why.is_empty() { dash } else { dash.labelled(why) }])
     }
 
+    /// The style sheet's classes, `n` for a number.
+    pub(super) fn classes(&self, is_number: bool) -> String {
+        let is_long = |word: &str| word.chars().count() > super::text::LONG_WORD;
+        let long = self.bits.iter().any(|bit| bit.text.split(' ').any(is_long));
+        let classes = [
+            if is_number { "n" } else { "" },
+            self.class,
+            if long { "long" } else { "" },
+        ];
+        classes.into_iter().filter(|class| !class.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     pub(super) fn sorted_by(self, sort: f64) -> Self {
         Self { sort: Some(sort), ..self }
     }
@@ -212,12 +224,12 @@ impl Table {
     }
 
     /// Whether the cell at this place names its row.
-    pub(super) fn is_head(&self, at: &usize) -> bool {
-        *at < self.heads
+    pub(super) const fn is_head(&self, at: usize) -> bool {
+        at < self.heads
     }
 
-    pub(super) fn is_number(&self, at: &usize) -> bool {
-        self.columns.get(*at).is_some_and(|column| column.is_number)
+    pub(super) fn is_number(&self, at: usize) -> bool {
+        self.columns.get(at).is_some_and(|column| column.is_number)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Runs held against each other: each with the one before it that measured the same.
 //!
-//! Of all earlier runs the newest that measured the same machines with the same suites, whatever the
-//! kernel: what changed since. If none did, the newest that shares any of them, and only what is
-//! shared is compared. All that pages know of comparing stands in this file.
+//! Of all earlier runs the newest that measured the same machines with the same suites, and kernels of
+//! the same series and variants: what changed since. If none did, the newest with the same machines and
+//! suites, whatever the kernels. If none, the newest that shares any of them, and only what is shared is
+//! compared. All that pages know of comparing stands in this file.
 
 use super::PagesError;
 use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
-use super::shelf::Shelf;
+use super::shelf::{Group, Shelf};
 use super::text;
 use super::view::View;
 use crate::compare::{
@@ -14,6 +15,7 @@ use crate::compare::{
 };
 use crate::kept::samples_of;
 use crate::record::{Key, Larger, Metric, Record, Status, Subject, Target};
+use crate::version::series;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -98,11 +100,24 @@ fn scope<'a>(shelf: &Shelf<'a>, run: usize) -> Scope<'a> {
     shelf.of_run(run).map(|group| (group.target, group.suite)).collect()
 }
 
+/// The same with the series and variants of the kernels.
+fn kernels<'a>(shelf: &Shelf<'a>, run: usize) -> BTreeSet<(&'a Target, &'a str, &'a str, &'a str)> {
+    let of = |group: &Group<'a>| {
+        let Subject { kernel, variant, .. } = group.subject;
+        (group.target, group.suite, series(kernel), variant.as_str())
+    };
+    shelf.of_run(run).map(of).collect()
+}
+
 fn one_before(shelf: &Shelf<'_>, after: usize) -> Option<usize> {
-    let wanted = scope(shelf, after);
+    let (wanted, of_kernels) = (scope(shelf, after), kernels(shelf, after));
     let earlier = || (0..after).rev();
+    if wanted.is_empty() {
+        return None;
+    }
     earlier()
-        .find(|before| !wanted.is_empty() && scope(shelf, *before) == wanted)
+        .find(|before| kernels(shelf, *before) == of_kernels)
+        .or_else(|| earlier().find(|before| scope(shelf, *before) == wanted))
         .or_else(|| earlier().find(|before| !scope(shelf, *before).is_disjoint(&wanted)))
 }
 
@@ -257,7 +272,7 @@ impl Compared {
 
 /// How pairs are chosen and rows judged.
 const HOW: &str = "Before is the newest earlier run that measured the same machines with the same \
-                   suites. Exact rows: any difference is one. Noisy rows: their medians differ by more \
+                   suites, if there is one kernels of the same series and variants. Exact rows: any difference is one. Noisy rows: their medians differ by more \
                    than 2 %, and ranks say that it is no chance.";
 
 fn surroundings(found: &Surroundings) -> Option<Block> {

@@ -32,7 +32,8 @@ pub(super) fn page(view: View<'_, '_>, meaning: Meaning<'_>) -> Result<Page, Pag
     ));
     if groups.is_empty() {
         page.blocks.push(super::absent(COST_SUITE));
-    } else {
+    }
+    if groups.len() > 1 {
         page.blocks.push(Block::Table(beside(view, &groups, meaning)));
     }
     for group in &groups {
@@ -194,7 +195,7 @@ fn lines(found: &BTreeMap<(u64, usize), &Record>, accesses: &[u64]) -> Vec<Line>
             let value = found.get(&(*count, number))?.value?.as_f64();
             Some((*count as f64, value, false))
         };
-        Line { name: (*name).to_owned(), points: accesses.iter().map(point).collect() }
+        Line { name: (*name).to_owned(), colour: None, points: accesses.iter().map(point).collect() }
     };
     let lines = SWEEPS.iter().enumerate().map(line);
     lines.filter(|line| line.points.iter().any(Option::is_some)).collect()

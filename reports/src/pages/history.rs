@@ -198,9 +198,14 @@ fn version_chart<'a>(
             points.push(figure.as_ref().ok().map(|found| (place(at), found.value, changed)));
             before = figure.as_ref().ok().copied().or(before);
         }
-        lines.push(Line { name, points });
+        if points.iter().flatten().count() > 1 {
+            lines.push(Line { name, colour: None, points });
+        }
     }
     rows.into_iter().for_each(|row| table.push(row));
+    if lines.is_empty() {
+        return Ok(Some(Block::Table(table)));
+    }
     let plot = Plot {
         id: format!("v-{}-{unit}", name.replace(' ', "-")),
         about: format!(
@@ -284,7 +289,7 @@ fn run_chart(
     columns.extend(names.iter().map(|(name, _)| Column::numbers(name)));
     let mut table = Table::new("The same figures, the oldest run first", columns);
     let mut lines: Vec<Line> =
-        names.iter().map(|(name, _)| Line { name: name.clone(), points: Vec::new() }).collect();
+        names.iter().map(|(name, _)| Line { name: name.clone(), colour: None, points: Vec::new() }).collect();
     let mut before: Vec<Option<Found<'_>>> = vec![None; names.len()];
     let mut changes = 0;
     let mut unit = Unit::None;
@@ -347,7 +352,7 @@ fn run_chart(
             lines,
             is_narrow: false,
         };
-        let caption = format!("{} costs, run by run", unit);
+        let caption = format!("Costs in {unit}, run by run");
         blocks.push(Block::Picture(Picture { caption, svg: plot.svg()?, table: Some(table) }));
     }
     if groups.len() > newest.len() {

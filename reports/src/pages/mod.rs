@@ -212,7 +212,8 @@ fn group_heading(view: View<'_, '_>, group: &Group<'_>) -> Block {
         bits: vec![
             Bit::text(format!("{} ", group.title())),
             view.verdict(group.verdict()),
-            Bit::link(format!(" run {}", text::name(&run.id)), view.shelf.group(view.root, group))
+            Bit::text(" "),
+            Bit::link(format!("run {}", text::name(&run.id)), view.shelf.group(view.root, group))
                 .toned(Tone::Faint),
         ],
     }

@@ -22,6 +22,8 @@ pub(super) enum Across {
 /// A line: neighbours are joined, where neither is missing.
 pub(super) struct Line {
     pub name: String,
+    /// Which of the colours, where it always has the same; else that of its place.
+    pub colour: Option<usize>,
     /// Across, up, and whether it is marked as a change.
     pub points: Vec<Option<(f64, f64, bool)>>,
 }
@@ -203,7 +205,7 @@ impl Plot {
             };
             let points: Vec<_> = line.points.iter().map(|p| p.and_then(point)).collect();
             let is_dense = points.len() > 60;
-            draw_line(root, number, &points, is_dense)?;
+            draw_line(root, self.colour(number), &points, is_dense)?;
             if let Some(((_, y), _)) = points.iter().flatten().next_back() {
                 ends.push((*y, number));
             }
@@ -282,9 +284,13 @@ impl Plot {
         for (y, number) in places {
             let name: String = self.lines[number].name.chars().take(26).collect();
             let x = self.width() - self.beside() + 10;
-            root.draw_text(&name, &text(HPos::Left, line_colour(number)), (x, y))?;
+            root.draw_text(&name, &text(HPos::Left, line_colour(self.colour(number))), (x, y))?;
         }
         Ok(())
+    }
+
+    fn colour(&self, number: usize) -> usize {
+        self.lines[number].colour.unwrap_or(number)
     }
 }
 
@@ -410,6 +416,7 @@ mod tests {
             is_share: false,
             lines: vec![Line {
                 name: "<b>a".to_owned(),
+                colour: None,
                 points: ups.iter().enumerate().map(point).collect(),
             }],
             is_narrow: false,

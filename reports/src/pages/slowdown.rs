@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Shares of the guest's time, as the rows name them.
 const CROSSINGS: [&str; 4] = ["1", "10", "40", "full"];
 
+/// Policies whose lines have the colours of their badges.
+const COLOURED: [&str; 3] = ["lazy", "always", "never"];
+
 /// A pattern under a policy.
 type Curve<'a> = (&'a str, &'a str);
 
@@ -128,7 +131,7 @@ pub(super) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block
     {
         let table = crossings(view, &rows, interposed, title);
         let charts = charts(view, group, &rows, interposed, title)?;
-        let shown = [Block::Table(table), Block::Beside(charts)];
+        let shown = [Block::Beside(charts), Block::Table(table)];
         if interposed {
             blocks.extend(shown);
         } else {
@@ -162,7 +165,11 @@ fn charts(
             };
             let points: Vec<_> = rates.iter().map(point).collect();
             if points.iter().any(Option::is_some) {
-                lines.push(Line { name: rows.policy((pattern, policy)), points });
+                lines.push(Line {
+                    name: rows.policy((pattern, policy)),
+                    colour: COLOURED.iter().position(|known| known == policy),
+                    points,
+                });
             }
         }
         let number = charts.len();
@@ -181,12 +188,17 @@ fn charts(
             is_narrow: true,
         };
         charts.push(Block::Picture(Picture {
-            caption: format!("{pattern}, {}", text::count(*accesses as usize, "access").replace("accesss", "accesses")),
+            caption: format!("{pattern}, {}", accesses_text(*accesses)),
             svg: plot.svg()?,
             table: Some(shares(view, rows, interposed, pattern, &rates)),
         }));
     }
     Ok(charts)
+}
+
+fn accesses_text(accesses: u64) -> String {
+    let plural = if accesses == 1 { "" } else { "es" };
+    format!("{accesses} access{plural} per switch")
 }
 
 /// The figures of one chart.

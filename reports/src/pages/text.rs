@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 /// Longest foreign text that is shown whole: a page must stay one that a browser opens.
 const LONGEST: usize = 2000;
+/// From so many letters on a word is broken wherever the line ends.
+pub(super) const LONG_WORD: usize = 36;
 /// Longest name in a heading, or in a cell of a table that is to be read across.
 const LONGEST_NAME: usize = 80;
 
@@ -68,6 +70,7 @@ pub(super) fn number(number: f64) -> String {
         100.0.. => format!("{number:.0}"),
         10.0.. => format!("{number:.1}"),
         0.01.. => format!("{number:.3}"),
+        0.0001.. => format!("{number:.4}"),
         0.0 => "0".to_owned(),
         _ => format!("{number:.2e}"),
     };
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn numbers_have_as_many_digits_as_are_read() {
         let texts = [0.0, 3.25, 12.345, 224.75, 0.004, 1_234_567.8].map(number);
-        assert_eq!(texts, ["0", "3.25", "12.3", "225", "4.00e-3", "1234568"]);
+        assert_eq!(texts, ["0", "3.25", "12.3", "225", "0.004", "1234568"]);
         assert_eq!(number_exactly(224.75), "224.75");
         assert_eq!(number_exactly(2053.0), "2053");
     }

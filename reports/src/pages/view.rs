@@ -122,13 +122,15 @@ impl<'a> View<'_, 'a> {
     /// How the rows of a group ended, the gravest first: `3 failed, 61 ok`.
     pub(super) fn outcome(&self, group: &Group<'_>) -> Cell {
         let mut bits = Vec::new();
-        for one in Status::ALL.iter().rev() {
-            let rows = group.ended(*one);
-            let is_told = rows > 0 && (*one != Status::Skipped || bits.is_empty());
-            if is_told && (*one != Status::Ok || bits.is_empty()) {
-                bits.push(Bit::badge(format!("{rows} {one}"), tone(*one)));
-                bits.push(Bit::text(" "));
+        for one in [Status::Failed, Status::Unresolved, Status::Unconfirmed, Status::Ok] {
+            let rows = group.ended(one);
+            if rows > 0 {
+                bits.extend([Bit::badge(format!("{rows} {one}"), tone(one)), Bit::text(" ")]);
             }
+        }
+        let skipped = group.ended(Status::Skipped);
+        if skipped > 0 {
+            bits.push(Bit::faint(format!("{skipped} skipped")));
         }
         Cell::of(bits)
     }
