@@ -65,38 +65,48 @@ pub(super) enum Look {
     Line,
 }
 
+// The program is also loaded into emulated machines: what is used everywhere is compiled once, and not
+// into every place of use.
 impl Bit {
-    pub(super) fn text(text: impl Into<String>) -> Self {
-        let (href, label) = (String::new(), String::new());
-        Self { text: text.into(), href, label, tone: Tone::Plain, look: Look::Text }
+    #[inline(never)]
+    fn new(text: &str, href: &str, tone: Tone, look: Look) -> Self {
+        let (text, href) = (text.to_owned(), href.to_owned());
+        Self { text, href, label: String::new(), tone, look }
     }
 
-    pub(super) fn link(text: impl Into<String>, href: impl Into<String>) -> Self {
-        Self { href: href.into(), ..Self::text(text) }
+    pub(super) fn text(text: impl AsRef<str>) -> Self {
+        Self::new(text.as_ref(), "", Tone::Plain, Look::Text)
     }
 
-    pub(super) fn badge(text: impl Into<String>, tone: Tone) -> Self {
-        Self { tone, look: Look::Badge, ..Self::text(text) }
+    pub(super) fn link(text: impl AsRef<str>, href: impl AsRef<str>) -> Self {
+        Self::new(text.as_ref(), href.as_ref(), Tone::Plain, Look::Text)
     }
 
-    pub(super) fn code(text: impl Into<String>) -> Self {
-        Self { look: Look::Code, ..Self::text(text) }
+    pub(super) fn badge(text: impl AsRef<str>, tone: Tone) -> Self {
+        Self::new(text.as_ref(), "", tone, Look::Badge)
     }
 
-    pub(super) fn faint(text: impl Into<String>) -> Self {
-        Self { tone: Tone::Faint, ..Self::text(text) }
+    pub(super) fn code(text: impl AsRef<str>) -> Self {
+        Self::new(text.as_ref(), "", Tone::Plain, Look::Code)
     }
 
-    pub(super) fn on_a_line(self) -> Self {
-        Self { look: Look::Line, ..self }
+    pub(super) fn faint(text: impl AsRef<str>) -> Self {
+        Self::new(text.as_ref(), "", Tone::Faint, Look::Text)
     }
 
-    pub(super) fn toned(self, tone: Tone) -> Self {
-        Self { tone, ..self }
+    pub(super) fn on_a_line(mut self) -> Self {
+        self.look = Look::Line;
+        self
     }
 
-    pub(super) fn to(self, href: impl Into<String>) -> Self {
-        Self { href: href.into(), ..self }
+    pub(super) fn toned(mut self, tone: Tone) -> Self {
+        self.tone = tone;
+        self
+    }
+
+    pub(super) fn to(mut self, href: impl AsRef<str>) -> Self {
+        href.as_ref().clone_into(&mut self.href);
+        self
     }
 
     /// The style sheet's classes.
@@ -110,8 +120,9 @@ impl Bit {
         if self.look == Look::Badge { self.tone.mark() } else { "" }
     }
 
-    pub(super) fn labelled(self, label: impl Into<String>) -> Self {
-        Self { label: label.into(), ..self }
+    pub(super) fn labelled(mut self, label: impl AsRef<str>) -> Self {
+        label.as_ref().clone_into(&mut self.label);
+        self
     }
 }
 
@@ -126,19 +137,24 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub(super) fn of(bits: impl IntoIterator<Item = Bit>) -> Self {
-        Self { bits: bits.into_iter().collect(), sort: None, class: "" }
+    #[inline(never)]
+    pub(super) fn of(bits: Vec<Bit>) -> Self {
+        Self { bits, sort: None, class: "" }
     }
 
-    pub(super) fn text(text: impl Into<String>) -> Self {
-        Self::of([Bit::text(text)])
+    pub(super) fn text(text: impl AsRef<str>) -> Self {
+        Self::plain(text.as_ref())
+    }
+
+    #[inline(never)]
+    fn plain(text: &str) -> Self {
+        Self::of(vec![Bit::text(text)])
     }
 
     /// What has no value has a reason: shown as a dash that says it.
-    pub(super) fn nothing(why: impl Into<String>) -> Self {
-        let why = why.into();
-        let dash = Bit::faint(crate::table::NOTHING);
-        Self::of([if why.is_empty() { dash } else { dash.labelled(why) }])
+    #[inline(never)]
+    pub(super) fn nothing(why: &str) -> Self {
+        Self::of(vec![Bit::faint(crate::table::NOTHING).labelled(why)])
     }
 
     /// The style sheet's classes, `n` for a number.
@@ -153,18 +169,21 @@ impl Cell {
         classes.into_iter().filter(|class| !class.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    pub(super) fn sorted_by(self, sort: f64) -> Self {
-        Self { sort: Some(sort), ..self }
+    pub(super) fn sorted_by(mut self, sort: f64) -> Self {
+        self.sort = Some(sort);
+        self
     }
 
-    pub(super) fn with_class(self, class: &'static str) -> Self {
-        Self { class, ..self }
+    pub(super) fn with_class(mut self, class: &'static str) -> Self {
+        self.class = class;
+        self
     }
 }
 
 impl From<Bit> for Cell {
+    #[inline(never)]
     fn from(bit: Bit) -> Self {
-        Self::of([bit])
+        Self::of(vec![bit])
     }
 }
 
@@ -177,12 +196,22 @@ pub(super) struct Column {
 }
 
 impl Column {
-    pub(super) fn words(name: impl Into<String>) -> Self {
-        Self { name: name.into(), is_number: false }
+    pub(super) fn words(name: impl AsRef<str>) -> Self {
+        Self { name: name.as_ref().to_owned(), is_number: false }
     }
 
-    pub(super) fn numbers(name: impl Into<String>) -> Self {
-        Self { name: name.into(), is_number: true }
+    pub(super) fn numbers(name: impl AsRef<str>) -> Self {
+        Self { name: name.as_ref().to_owned(), is_number: true }
+    }
+
+    /// Columns by name; those of numbers have a `#` before it.
+    #[inline(never)]
+    pub(super) fn all(names: &[&str]) -> Vec<Self> {
+        let column = |name: &&str| match name.strip_prefix('#') {
+            Some(name) => Self::numbers(name),
+            None => Self::words(name),
+        };
+        names.iter().map(column).collect()
     }
 }
 
@@ -214,11 +243,40 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(caption: impl Into<String>, columns: Vec<Column>) -> Self {
-        let (groups, rows) = (Vec::new(), Vec::new());
-        Self { caption: caption.into(), groups, columns, heads: 1, rows, is_tool: false }
+    pub(super) fn new(caption: impl AsRef<str>, columns: Vec<Column>) -> Self {
+        Self::plain(caption.as_ref(), columns)
     }
 
+    #[inline(never)]
+    fn plain(caption: &str, columns: Vec<Column>) -> Self {
+        let (groups, rows) = (Vec::new(), Vec::new());
+        Self { caption: caption.to_owned(), groups, columns, heads: 1, rows, is_tool: false }
+    }
+
+    /// The same with names over so many columns each; the rest has none.
+    #[inline(never)]
+    pub(super) fn grouped(mut self, groups: &[(&str, usize)]) -> Self {
+        let known: usize = groups.iter().map(|(_, width)| width).sum();
+        self.groups = groups.iter().map(|(name, width)| ((*name).to_owned(), *width)).collect();
+        if known < self.columns.len() {
+            self.groups.push((String::new(), self.columns.len() - known));
+        }
+        self
+    }
+
+    /// The same with so many cells that name a row.
+    pub(super) fn headed(mut self, heads: usize) -> Self {
+        self.heads = heads;
+        self
+    }
+
+    /// The same, to be sorted and filtered.
+    pub(super) fn tool(mut self) -> Self {
+        self.is_tool = true;
+        self
+    }
+
+    #[inline(never)]
     pub(super) fn push(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells.into());
     }
@@ -264,19 +322,26 @@ pub(super) enum Block {
 }
 
 impl Block {
-    pub(super) fn heading(level: u8, id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::Heading { level, id: id.into(), bits: vec![Bit::text(text)] }
+    #[inline(never)]
+    pub(super) fn heading(level: u8, id: &str, text: &str) -> Self {
+        Self::Heading { level, id: id.to_owned(), bits: vec![Bit::text(text)] }
     }
 
-    pub(super) fn paragraph(text: impl Into<String>) -> Self {
+    pub(super) fn paragraph(text: impl AsRef<str>) -> Self {
         Self::Paragraph(vec![Bit::text(text)])
     }
 
-    pub(super) fn faint(text: impl Into<String>) -> Self {
+    pub(super) fn faint(text: impl AsRef<str>) -> Self {
         Self::Paragraph(vec![Bit::faint(text)])
     }
 
-    pub(super) fn fold(summary: impl Into<String>, blocks: Vec<Self>) -> Self {
+    /// A paragraph that stands out.
+    pub(super) fn note(tone: Tone, text: impl AsRef<str>) -> Self {
+        Self::Note(tone, vec![Bit::text(text)])
+    }
+
+    #[inline(never)]
+    pub(super) fn fold(summary: &str, blocks: Vec<Self>) -> Self {
         let summary = vec![Bit::text(summary)];
         Self::Fold { id: String::new(), summary, is_open: false, blocks }
     }
@@ -296,10 +361,11 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(file: impl Into<String>, title: impl Into<String>) -> Self {
+    #[inline(never)]
+    pub(super) fn new(file: &str, title: &str) -> Self {
         Self {
-            file: file.into(),
-            title: title.into(),
+            file: file.to_owned(),
+            title: title.to_owned(),
             above: Vec::new(),
             badges: Vec::new(),
             blocks: Vec::new(),

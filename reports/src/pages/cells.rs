@@ -67,34 +67,14 @@ pub(super) fn table(view: View<'_, '_>, group: &Group<'_>) -> Vec<Block> {
     let cells = table::rows(&group.rows);
     let cost = table::cost(&group.rows).map(|(metric, _)| metric);
     let unit = cost.map_or("", |metric| text::short(metric.unit()));
-    let mut columns = vec![
-        Column::words("workload"),
-        Column::words("other exit / every"),
-        Column::words("policy asked"),
-        Column::numbers("accesses"),
-        Column::numbers("switches"),
-        Column::numbers("measured"),
-        Column::numbers("predicted"),
-        Column::numbers("statistics"),
-        Column::numbers("tracepoint"),
-        Column::numbers("predicted"),
-        Column::numbers("async"),
-    ];
+    let mut columns = Column::all(&["workload", "other exit / every", "policy asked", "#accesses", "#switches", "#measured", "#predicted", "#statistics", "#tracepoint", "#predicted", "#async"]);
     if cost.is_some() {
         columns.push(Column::numbers(format!("{unit}/switch")));
     }
     columns.push(Column::words("status"));
-    let rest = if cost.is_some() { 3 } else { 2 };
-    let mut table = Table {
-        groups: vec![
-            ("cell".to_owned(), 5),
-            ("DR exits".to_owned(), 2),
-            ("all exits".to_owned(), 3),
-            (String::new(), rest),
-        ],
-        is_tool: true,
-        ..Table::new(format!("Cells of the suite {}", group.suite), columns)
-    };
+    let mut table = Table::new(format!("Cells of the suite {}", group.suite), columns)
+        .grouped(&[("cell", 5), ("DR exits", 2), ("all exits", 3)])
+        .tool();
     for cell in cells.iter().take(MOST_CELLS) {
         table.push(line(view, cell, cost));
     }
@@ -152,13 +132,7 @@ pub(super) fn checks(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
             None => named.push((name.to_string(), vec![row])),
         }
     }
-    let columns = vec![
-        Column::words("check"),
-        Column::numbers("passed"),
-        Column::numbers("of"),
-        Column::words("result"),
-        Column::words("why"),
-    ];
+    let columns = Column::all(&["check", "#passed", "#of", "result", "why"]);
     let mut table = Table::new(format!("Checks of the suite {}", group.suite), columns);
     for (name, rows) in &named {
         let ran: Vec<_> = rows.iter().filter(|row| row.status != Status::Skipped).collect();

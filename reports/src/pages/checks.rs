@@ -19,6 +19,7 @@ pub(super) fn page(view: View<'_, '_>) -> Page {
     let suites = view.shelf.suites();
     let groups: Vec<&Group<'_>> =
         suites.iter().flat_map(|suite| view.shelf.newest(suite)).collect();
+    page.blocks.extend(notes(groups.iter().copied()));
     page.blocks.push(Block::Table(summary(view, &groups)));
     page.blocks.push(Block::heading(2, "open", "What is not as it should be, or not known"));
     let mut is_all_well = true;
@@ -33,43 +34,24 @@ pub(super) fn page(view: View<'_, '_>) -> Page {
         page.blocks.push(Block::List(super::trouble_lines(troubles)));
     }
     if is_all_well {
-        page.blocks.push(Block::Note(
-            Tone::Good,
-            vec![Bit::text("Every row that could be measured is as it should be.")],
-        ));
+        let well = "Every row that could be measured is as it should be.";
+        page.blocks.push(Block::note(Tone::Good, well));
     }
     page.blocks.push(Block::heading(2, "fastpaths", "Fast paths"));
     page.blocks.push(fast_paths(view, &groups));
-    page.blocks.extend(notes(groups.iter().copied()));
     page
 }
 
 fn summary(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
-    let columns = vec![
-        Column::words("kernel"),
-        Column::words("variant"),
-        Column::words("on"),
-        Column::words("suite"),
-        Column::words("verdict"),
-        Column::numbers("equal"),
-        Column::numbers("of"),
-        Column::numbers("equal"),
-        Column::numbers("of"),
-        Column::numbers("passed"),
-        Column::numbers("of"),
-        Column::words("rows"),
-    ];
-    let mut table = Table {
-        groups: vec![
-            (String::new(), 5),
-            ("exits and predictions".to_owned(), 2),
-            ("statistics and tracepoint".to_owned(), 2),
-            ("checks".to_owned(), 2),
-            (String::new(), 1),
-        ],
-        is_tool: true,
-        ..Table::new("How many came out as they should", columns)
-    };
+    let columns = Column::all(&["kernel", "variant", "on", "suite", "verdict", "#equal", "#of", "#equal", "#of", "#passed", "#of", "rows"]);
+    let mut table = Table::new("How many came out as they should", columns)
+        .grouped(&[
+            ("", 5),
+            ("exits and predictions", 2),
+            ("statistics and tracepoint", 2),
+            ("checks", 2),
+        ])
+        .tool();
     for group in groups {
         let sums = Agreement::of(group);
         let href = view.shelf.group(view.root, group);
@@ -109,7 +91,7 @@ fn fast_paths(view: View<'_, '_>, groups: &[&Group<'_>]) -> Block {
     if kinds.is_empty() {
         return Block::paragraph("None of these suites probes for them.");
     }
-    let mut columns = vec![Column::words("kernel"), Column::words("on"), Column::words("suite")];
+    let mut columns = Column::all(&["kernel", "on", "suite"]);
     columns.extend(kinds.iter().map(|kind| Column::words(*kind)));
     let caption = "Kinds of exit that re-enter the guest without arming the intercepts";
     let mut table = Table::new(caption, columns);

@@ -8,6 +8,7 @@
 use super::PagesError;
 use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
 use super::shelf::{Group, Shelf};
+use super::sorted::{distinct, sorted};
 use super::text;
 use super::view::View;
 use crate::compare::{
@@ -16,14 +17,32 @@ use crate::compare::{
 use crate::kept::samples_of;
 use crate::record::{Key, Larger, Metric, Record, Status, Subject, Target};
 use crate::version::series;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Differences that are shown: the worst come first.
 const MOST: usize = 500;
 
-/// What a run measured: with which suite on which machine.
-type Scope<'a> = BTreeSet<(&'a Target, &'a str)>;
+/// What a run measured: with which suite on which machine, and of which series and variant of kernels.
+#[derive(PartialEq)]
+struct Scope<'a> {
+    machines: Vec<(&'a Target, &'a str)>,
+    kernels: Vec<(&'a Target, &'a str, &'a str, &'a str)>,
+}
+
+impl<'a> Scope<'a> {
+    fn of(groups: &[Group<'a>]) -> Self {
+        let machines = distinct(groups.iter().map(|group| (group.target, group.suite)));
+        let kernels = distinct(groups.iter().map(|group| {
+            let Subject { kernel, variant, .. } = group.subject;
+            (group.target, group.suite, series(kernel), variant.as_str())
+        }));
+        Self {
+            machines: sorted(&machines, &|a, b| a.cmp(b)),
+            kernels: sorted(&kernels, &|a, b| a.cmp(b)),
+        }
+    }
+}
 
 /// A run held against another.
 pub(super) struct Compared {
@@ -50,12 +69,15 @@ pub(super) struct Counts {
 /// Comparisons as they are asked for, each made once.
 pub(super) struct Comparisons<'s, 'a> {
     shelf: &'s Shelf<'a>,
+    scopes: Vec<Scope<'a>>,
     made: HashMap<(usize, usize), Rc<Compared>>,
 }
 
 impl<'s, 'a> Comparisons<'s, 'a> {
     pub(super) fn new(shelf: &'s Shelf<'a>) -> Self {
-        Self { shelf, made: HashMap::new() }
+        let runs = 0..shelf.runs.len();
+        let scopes = runs.map(|run| Scope::of(shelf.of_run(run))).collect();
+        Self { shelf, scopes, made: HashMap::new() }
     }
 
     /// A run held against the one before it; none if no earlier one measured anything of it.
@@ -63,7 +85,7 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         &mut self,
         after: usize,
     ) -> Result<Option<Rc<Compared>>, PagesError> {
-        let before = one_before(self.shelf, after);
+        let before = one_before(&self.scopes, after);
         before.map(|before| self.between(before, after)).transpose()
     }
 
@@ -76,7 +98,7 @@ impl<'s, 'a> Comparisons<'s, 'a> {
         if let Some(made) = self.made.get(&(before, after)) {
             return Ok(made.clone());
         }
-        let made = Rc::new(Compared::of(self.shelf, before, after)?);
+        let made = Rc::new(Compared::of(self.shelf, &self.scopes, before, after)?);
         self.made.insert((before, after), made.clone());
         Ok(made)
     }
@@ -96,42 +118,39 @@ impl<'s, 'a> Comparisons<'s, 'a> {
     }
 }
 
-fn scope<'a>(shelf: &Shelf<'a>, run: usize) -> Scope<'a> {
-    shelf.of_run(run).map(|group| (group.target, group.suite)).collect()
-}
-
-/// The same with the series and variants of the kernels.
-fn kernels<'a>(shelf: &Shelf<'a>, run: usize) -> BTreeSet<(&'a Target, &'a str, &'a str, &'a str)> {
-    let of = |group: &Group<'a>| {
-        let Subject { kernel, variant, .. } = group.subject;
-        (group.target, group.suite, series(kernel), variant.as_str())
-    };
-    shelf.of_run(run).map(of).collect()
-}
-
-fn one_before(shelf: &Shelf<'_>, after: usize) -> Option<usize> {
-    let (wanted, of_kernels) = (scope(shelf, after), kernels(shelf, after));
+fn one_before(scopes: &[Scope<'_>], after: usize) -> Option<usize> {
+    let wanted = &scopes[after];
     let earlier = || (0..after).rev();
-    if wanted.is_empty() {
+    let shares = |before: &usize| {
+        scopes[*before].machines.iter().any(|place| wanted.machines.contains(place))
+    };
+    if wanted.machines.is_empty() {
         return None;
     }
     earlier()
-        .find(|before| kernels(shelf, *before) == of_kernels)
-        .or_else(|| earlier().find(|before| scope(shelf, *before) == wanted))
-        .or_else(|| earlier().find(|before| !scope(shelf, *before).is_disjoint(&wanted)))
+        .find(|before| scopes[*before].kernels == wanted.kernels)
+        .or_else(|| earlier().find(|before| scopes[*before].machines == wanted.machines))
+        .or_else(|| earlier().find(shares))
 }
 
 impl Compared {
-    fn of(shelf: &Shelf<'_>, before: usize, after: usize) -> Result<Self, PagesError> {
-        let [one, other] = [before, after].map(|run| scope(shelf, run));
-        let shared: Scope<'_> = one.intersection(&other).copied().collect();
-        let name = |(target, suite): &(&Target, &str)| {
-            format!("{suite} of {}", super::shelf::target(target))
-        };
-        let left_out = one.symmetric_difference(&other).map(name).collect();
+    fn of(
+        shelf: &Shelf<'_>,
+        scopes: &[Scope<'_>],
+        before: usize,
+        after: usize,
+    ) -> Result<Self, PagesError> {
+        let [one, other] = [before, after].map(|run| &scopes[run].machines);
+        let shared = |place: &&(&Target, &str)| one.contains(place) && other.contains(place);
+        let left_out = one.iter().chain(other).filter(|place| !shared(place));
+        let left_out = left_out
+            .map(|(target, suite)| format!("{suite} of {}", super::shelf::target(target)))
+            .collect();
+        let shared: Vec<_> = one.iter().filter(shared).collect();
         let [ours, theirs] = [before, after].map(|run| &shelf.runs[run]);
         let is_shared = |record: &&Record| {
-            shared.contains(&(&record.key.target, record.key.cell.suite.as_str()))
+            let place = (&record.key.target, record.key.cell.suite.as_str());
+            shared.iter().any(|shared| **shared == place)
         };
         let rows = |run: usize| {
             shelf.runs[run].run.records.iter().filter(is_shared).cloned().map(Ok)
@@ -191,7 +210,7 @@ impl Compared {
     pub(super) fn page(&self, shelf: &Shelf<'_>) -> Page {
         let view = View { shelf, root: "../" };
         let [before, after] = [self.before, self.after].map(|run| &shelf.runs[run]);
-        let mut page = Page::new(self.file(shelf), "Compared with the run before");
+        let mut page = Page::new(&self.file(shelf), "Compared with the run before");
         page.above = vec![Bit::link(format!("Run {}", text::name(&after.id)), "index.html")];
         page.badges = vec![self.verdict()];
         let kernels = |subjects: &[Subject]| {
@@ -214,7 +233,7 @@ impl Compared {
         ]));
         match &self.result {
             Ok(comparison) => page.blocks.push(Block::paragraph(comparison.summary())),
-            Err(why) => page.blocks.push(Block::Note(Tone::Doubtful, vec![Bit::text(why)])),
+            Err(why) => page.blocks.push(Block::note(Tone::Doubtful, why)),
         }
         if !self.left_out.is_empty() {
             page.blocks.push(Block::faint(format!(
@@ -223,6 +242,7 @@ impl Compared {
             )));
         }
         page.blocks.extend(self.surroundings.as_ref().and_then(surroundings));
+        page.blocks.extend(super::view::notes(shelf.of_run(self.after).iter()));
         if let Ok(comparison) = &self.result {
             page.blocks.extend(self.differences(view, comparison));
         }
@@ -239,21 +259,8 @@ impl Compared {
             records.iter().map(|record| ((&record.subject, &record.key), record)).collect()
         };
         let (before, after) = (rows(self.before), rows(self.after));
-        let columns = vec![
-            Column::words("outcome"),
-            Column::words("kernel"),
-            Column::words("on"),
-            Column::words("cell"),
-            Column::words("metric"),
-            Column::numbers("before"),
-            Column::numbers("after"),
-            Column::numbers("difference"),
-        ];
-        let mut table = Table {
-            heads: 0,
-            is_tool: true,
-            ..Table::new("Rows that differ, the worst first", columns)
-        };
+        let columns = Column::all(&["outcome", "kernel", "on", "cell", "metric", "#before", "#after", "#difference"]);
+        let mut table = Table::new("Rows that differ, the worst first", columns).headed(0).tool();
         for difference in comparison.worst_first().take(MOST) {
             let subject = &difference.subject;
             let theirs = after.get(&(subject, &difference.key)).copied();
@@ -276,7 +283,7 @@ const HOW: &str = "Before is the newest earlier run that measured the same machi
                    than 2 %, and ranks say that it is no chance.";
 
 fn surroundings(found: &Surroundings) -> Option<Block> {
-    let columns = vec![Column::words("what"), Column::words("before"), Column::words("after")];
+    let columns = Column::all(&["what", "before", "after"]);
     let mut table = Table::new("What else differs between the two", columns);
     for (name, before, after) in &found.differ {
         table.push([name, before, after].map(|text| Cell::text(text::shown(text))).into());
@@ -379,24 +386,13 @@ pub(super) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
         "Every run held against the newest earlier one that measured the same machines with the same \
          suites, the newest first.",
     ));
-    let columns = vec![
-        Column::words("run"),
-        Column::words("compared with"),
-        Column::words("outcome"),
-        Column::numbers("worse or changed"),
-        Column::numbers("missing"),
-        Column::numbers("better"),
-        Column::numbers("new"),
-        Column::numbers("equal"),
-        Column::numbers("noisy, same"),
-        Column::numbers("cannot tell"),
-    ];
-    let mut table = Table { is_tool: true, ..Table::new("Comparisons", columns) };
+    let columns = Column::all(&["run", "compared with", "outcome", "#worse or changed", "#missing", "#better", "#new", "#equal", "#noisy, same", "#cannot tell"]);
+    let mut table = Table::new("Comparisons", columns).tool();
     for compared in all.iter().rev().flatten() {
         let run = |run: usize| {
             let run = &view.shelf.runs[run];
             let href = format!("{}{}", view.root, run.file());
-            Cell::of([
+            Cell::of(vec![
                 Bit::link(text::name(&run.id), href),
                 Bit::faint(run.when()).on_a_line(),
             ])
@@ -418,10 +414,8 @@ pub(super) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
         table.push(cells);
     }
     if table.rows.is_empty() {
-        page.blocks.push(Block::Note(
-            Tone::Plain,
-            vec![Bit::text("No two runs measured the same: there is nothing to compare yet.")],
-        ));
+        let none = "No two runs measured the same: there is nothing to compare yet.";
+        page.blocks.push(Block::note(Tone::Plain, none));
     } else {
         page.blocks.push(Block::Table(table));
     }

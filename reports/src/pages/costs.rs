@@ -4,12 +4,12 @@
 use super::block::{Bit, Block, Cell, Column, Page, Picture, Table, Tone};
 use super::plot::{Across, Line, Plot};
 use super::shelf::Group;
+use super::sorted::numbers;
 use super::text;
 use super::view::{View, notes, status};
 use super::{Meaning, PagesError};
 use crate::record::{Metric, Policy, Record};
 use crate::table::{self, COST_SUITE};
-use std::collections::BTreeMap;
 
 /// The sweeps that are drawn: what was asked, and what is placed in the loop.
 const SWEEPS: [(&str, Policy, &str, u64); 5] = [
@@ -30,6 +30,7 @@ pub(super) fn page(view: View<'_, '_>, meaning: Meaning<'_>) -> Result<Page, Pag
         "What each thing costs, each time: prices fitted on half of many loops and tested on the other \
          half. The newest measurement of every kernel and machine.",
     ));
+    page.blocks.extend(notes(groups.iter().copied()));
     if groups.is_empty() {
         page.blocks.push(super::absent(COST_SUITE));
     }
@@ -40,7 +41,6 @@ pub(super) fn page(view: View<'_, '_>, meaning: Meaning<'_>) -> Result<Page, Pag
         page.blocks.push(super::group_heading(view, group));
         page.blocks.extend(section(view, group, meaning)?);
     }
-    page.blocks.extend(notes(groups.iter().copied()));
     Ok(page)
 }
 
@@ -53,14 +53,14 @@ fn price(row: &Record) -> Option<&str> {
 
 /// The prices of several kernels.
 fn beside(view: View<'_, '_>, groups: &[&Group<'_>], meaning: Meaning<'_>) -> Table {
-    let mut columns = vec![Column::words("what"), Column::words("that is")];
+    let mut columns = Column::all(&["what", "that is"]);
     columns.extend(groups.iter().map(|group| {
         let unit = group.rows.iter().find(|row| price(row).is_some());
         let unit = unit.map_or("", |row| text::short(row.unit));
         let variant = text::name(&group.subject.variant);
         Column::numbers(format!("{} {variant}, {} ({unit})", group.kernel(), group.on()))
     }));
-    let mut table = Table { is_tool: true, ..Table::new("Prices, kernel by kernel", columns) };
+    let mut table = Table::new("Prices, kernel by kernel", columns).tool();
     let mut names: Vec<&str> = Vec::new();
     for name in groups.iter().flat_map(|group| group.rows.iter().filter_map(|row| price(row))) {
         if !names.contains(&name) {
@@ -150,28 +150,27 @@ fn prices(view: View<'_, '_>, group: &Group<'_>, meaning: Meaning<'_>) -> Table 
 /// The cost of a switch by its accesses.
 fn sweep(view: View<'_, '_>, group: &Group<'_>) -> Result<Option<Block>, PagesError> {
     let Some((metric, _)) = table::cost(&group.rows) else { return Ok(None) };
-    let mut found: BTreeMap<(u64, usize), &Record> = BTreeMap::new();
+    let mut found: Vec<((u64, usize), &Record)> = Vec::new();
     for row in group.rows.iter().filter(|row| row.key.metric == *metric && row.value.is_some()) {
         let cell = &row.key.cell;
         let kind = (cell.policy, cell.interposed.as_str(), cell.exits_every);
         let line = SWEEPS.iter().position(|(_, policy, other, every)| kind == (*policy, other, *every));
         let is_swept = SWEPT.iter().any(|start| cell.workload.as_str().starts_with(start));
         if let (Some(line), true, false, 1) = (line, is_swept, cell.armed, cell.vcpus) {
-            found.entry((cell.accesses, line)).or_insert(row);
+            found.push(((cell.accesses, line), row));
         }
     }
-    let mut accesses: Vec<u64> = found.keys().map(|(accesses, _)| *accesses).collect();
-    accesses.dedup();
+    let accesses = numbers(&mut found.iter().map(|((accesses, _), _)| *accesses));
     if accesses.len() < 2 {
         return Ok(None);
     }
     let unit = text::short(metric.unit());
-    let mut columns = vec![Column::numbers("accesses")];
+    let mut columns = Column::all(&["#accesses"]);
     columns.extend(SWEEPS.map(|(name, ..)| Column::numbers(name)));
     let mut table = Table::new(format!("{unit} of a switch, by accesses"), columns);
     for count in &accesses {
         let mut cells = vec![Cell::text(count.to_string())];
-        cells.extend((0..SWEEPS.len()).map(|line| view.value_of(found.get(&(*count, line)).copied())));
+        cells.extend((0..SWEEPS.len()).map(|line| view.value_of(swept(&found, *count, line))));
         table.push(cells);
     }
     let plot = Plot {
@@ -188,11 +187,16 @@ fn sweep(view: View<'_, '_>, group: &Group<'_>) -> Result<Option<Block>, PagesEr
     Ok(Some(Block::Picture(Picture { caption, svg: plot.svg()?, table: Some(table) })))
 }
 
+/// The row of so many accesses on this line.
+fn swept<'a>(found: &[((u64, usize), &'a Record)], count: u64, line: usize) -> Option<&'a Record> {
+    found.iter().find(|(place, _)| *place == (count, line)).map(|(_, row)| *row)
+}
+
 #[allow(clippy::cast_precision_loss)] // accesses are few
-fn lines(found: &BTreeMap<(u64, usize), &Record>, accesses: &[u64]) -> Vec<Line> {
+fn lines(found: &[((u64, usize), &Record)], accesses: &[u64]) -> Vec<Line> {
     let line = |(number, (name, ..)): (usize, &(&str, Policy, &str, u64))| {
         let point = |count: &u64| {
-            let value = found.get(&(*count, number))?.value?.as_f64();
+            let value = swept(found, *count, number)?.value?.as_f64();
             Some((*count as f64, value, false))
         };
         Line { name: (*name).to_owned(), colour: None, points: accesses.iter().map(point).collect() }

@@ -5,14 +5,15 @@ use super::PagesError;
 use super::block::{Bit, Block, Cell, Column, Page, Picture, Table, Tone};
 use super::compared::{Comparisons, difference_text};
 use super::plot::{Across, Line, Plot, place};
-use super::shelf::{Group, order, variant_order};
+use super::shelf::{Group, order};
+use super::sorted::{distinct, sorted};
 use super::text;
 use super::view::{View, notes};
 use crate::figures::{Figure, Found, Gap};
 use crate::record::{Metric, Record, Subject, Target, Unit};
 use crate::table::{COST_SUITE, POLICY_SUITE, SLOWDOWN_SUITE};
 use crate::version::series;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Runs in one chart: of more the newest.
 const MOST_POINTS: usize = 200;
@@ -96,6 +97,7 @@ pub(super) fn page(
          Noisy figures: what the comparison of the two runs says.",
     ));
     let newest = view.shelf.newest(POLICY_SUITE);
+    page.blocks.extend(notes(newest.iter().copied()));
     page.blocks.push(Block::heading(2, "versions", "Over kernel versions"));
     let versions = by_version(view, &newest, comparisons, &["a DR exit", "a switch", "another exit"])?;
     if versions.is_empty() {
@@ -112,7 +114,6 @@ pub(super) fn page(
         ));
     }
     page.blocks.extend(runs);
-    page.blocks.extend(notes(newest.iter().copied()));
     Ok(page)
 }
 
@@ -158,30 +159,31 @@ fn version_chart<'a>(
             kernels.push(group.subject);
         }
     }
-    kernels.sort_by(|a, b| order(a, b));
+    let kernels = sorted(&kernels, &|a, b| order(a, b));
     if kernels.len() < 2 {
         return Ok(None);
     }
-    let mut found: BTreeMap<Place<'a>, Vec<Option<Figure<'a>>>> = BTreeMap::new();
+    let places = distinct(groups.iter().map(|group| line_of(group)));
+    let places = sorted(&places, &|a, b| a.cmp(b));
+    let mut found: Vec<Vec<Option<Figure<'a>>>> = vec![vec![None; kernels.len()]; places.len()];
     for group in groups {
         let at = kernels.iter().position(|known| order(known, group.subject).is_eq());
         let figure = followed(group).into_iter().find(|followed| followed.name == name);
-        if let (Some(at), Some(followed)) = (at, figure) {
-            let line = found.entry((group.target, &group.subject.variant)).or_default();
-            line.resize(kernels.len(), None);
-            line[at] = Some(followed.figure);
+        let line = places.iter().position(|place| *place == line_of(group));
+        if let (Some(at), Some(line), Some(followed)) = (at, line, figure) {
+            found[line][at] = Some(followed.figure);
         }
     }
     let short = text::short(unit);
     let title = format!("What {name} costs, by kernel version");
-    let mut columns = vec![Column::words("kernel")];
-    let names: Vec<String> = found.keys().map(|place| line_name(*place, &found)).collect();
+    let mut columns = Column::all(&["kernel"]);
+    let names: Vec<String> = places.iter().map(|place| line_name(*place, &places)).collect();
     columns.extend(names.iter().map(|name| Column::numbers(format!("{name} ({short})"))));
     let mut table = Table::new(format!("{title}: {unit}"), columns);
     let mut rows: Vec<Vec<Cell>> =
         kernels.iter().map(|subject| vec![Cell::text(super::shelf::kernel(subject))]).collect();
     let mut lines = Vec::new();
-    for (figures, name) in found.values().zip(names) {
+    for (figures, name) in found.iter().zip(names) {
         let mut points = Vec::new();
         let mut before: Option<Found<'_>> = None;
         for (at, figure) in figures.iter().enumerate() {
@@ -223,16 +225,20 @@ fn version_chart<'a>(
     Ok(Some(Block::Picture(Picture { caption: title, svg: plot.svg()?, table: Some(table) })))
 }
 
+fn line_of<'a>(group: &Group<'a>) -> Place<'a> {
+    (group.target, &group.subject.variant)
+}
+
 /// Vendor, machine, and what else is needed to tell lines apart.
-fn line_name<T>((target, variant): Place<'_>, all: &BTreeMap<Place<'_>, T>) -> String {
+fn line_name((target, variant): Place<'_>, all: &[Place<'_>]) -> String {
     let mut name = format!("{} {}", target.vendor, target.machine);
-    let alike = |other: &&Target| {
-        (other.vendor, other.machine) == (target.vendor, target.machine) && **other != *target
+    let alike = |other: &Target| {
+        (other.vendor, other.machine) == (target.vendor, target.machine) && other != target
     };
-    if all.keys().map(|(target, _)| target).any(|other| alike(&other)) {
+    if all.iter().any(|(other, _)| alike(other)) {
         name = format!("{name} {}", text::name(&target.cpu_model));
     }
-    if all.keys().any(|(_, variant)| *variant != "stock") {
+    if all.iter().any(|(_, variant)| *variant != "stock") {
         name = format!("{name} {}", text::name(variant));
     }
     name
@@ -246,31 +252,35 @@ fn by_run(
     view: View<'_, '_>,
     comparisons: &mut Comparisons<'_, '_>,
 ) -> Result<Vec<Block>, PagesError> {
-    let mut found: BTreeMap<Series<'_>, Vec<&Group<'_>>> = BTreeMap::new();
-    for group in &view.shelf.groups {
-        if ![POLICY_SUITE, COST_SUITE, SLOWDOWN_SUITE].contains(&group.suite) {
-            continue;
+    let followed = [POLICY_SUITE, COST_SUITE, SLOWDOWN_SUITE];
+    let groups = view.shelf.groups.iter().filter(|group| followed.contains(&group.suite));
+    let mut index: HashMap<Series<'_>, usize> = HashMap::new();
+    let mut found: Vec<Vec<&Group<'_>>> = Vec::new();
+    for group in groups {
+        let at = *index.entry(series_of(group)).or_insert(found.len());
+        if at == found.len() {
+            found.push(Vec::new());
         }
-        let subject = group.subject;
-        let key =
-            (group.suite, group.target, series(&subject.kernel), subject.variant.as_str());
-        let of = found.entry(key).or_default();
         // Of several kernels of a series in one run the newest stands for it.
-        match of.last_mut() {
+        match found[at].last_mut() {
             Some(last) if last.run == group.run => *last = group,
-            _ => of.push(group),
+            _ => found[at].push(group),
         }
     }
-    let mut several: Vec<_> = found.into_iter().filter(|(_, groups)| groups.len() > 1).collect();
-    several.sort_by(|(_, a), (_, b)| {
-        a[0].order(b[0]).then_with(|| variant_order(a[0].subject, b[0].subject))
-    });
+    let several: Vec<&Vec<&Group<'_>>> = found.iter().filter(|groups| groups.len() > 1).collect();
+    let several = sorted(&several, &|a, b| a[0].order(b[0]));
     let is_open = several.len() <= 6;
     let mut blocks = Vec::new();
-    for (number, (series, groups)) in several.iter().enumerate() {
-        blocks.push(run_chart(view, comparisons, *series, groups, (number, is_open))?);
+    for (number, groups) in several.into_iter().enumerate() {
+        let series = series_of(groups[0]);
+        blocks.push(run_chart(view, comparisons, series, groups, (number, is_open))?);
     }
     Ok(blocks)
+}
+
+fn series_of<'a>(group: &Group<'a>) -> Series<'a> {
+    let Subject { kernel, variant, .. } = group.subject;
+    (group.suite, group.target, series(kernel), variant)
 }
 
 fn run_chart(
@@ -285,7 +295,7 @@ fn run_chart(
         .into_iter()
         .map(|followed| (followed.name, followed.is_cost))
         .collect();
-    let mut columns = vec![Column::words("run"), Column::words("kernel"), Column::words("verdict")];
+    let mut columns = Column::all(&["run", "kernel", "verdict"]);
     columns.extend(names.iter().map(|(name, _)| Column::numbers(name)));
     let mut table = Table::new("The same figures, the oldest run first", columns);
     let mut lines: Vec<Line> =
@@ -297,7 +307,7 @@ fn run_chart(
         let run = &view.shelf.runs[group.run];
         let href = view.shelf.group(view.root, group);
         let mut cells = vec![
-            Cell::of([Bit::link(run.when(), href)]),
+            Cell::of(vec![Bit::link(run.when(), href)]),
             Cell::text(group.kernel()),
             view.verdict(group.verdict()).into(),
         ];

@@ -29,6 +29,7 @@ mod rows;
 mod run;
 mod shelf;
 mod slowdown;
+mod sorted;
 mod text;
 mod view;
 

@@ -5,11 +5,11 @@ use super::PagesError;
 use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
 use super::compared::{Compared, Comparisons};
 use super::shelf::{Group, order, variant_order};
+use super::sorted::{distinct, sorted};
 use super::text;
 use super::view::{View, notes};
-use crate::record::{Status, Subject, Target};
+use crate::record::Status;
 use crate::table::POLICY_SUITE;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Runs on the first page.
@@ -32,6 +32,7 @@ pub(super) fn page(
         page.blocks.push(super::absent(POLICY_SUITE));
     } else {
         page.blocks.push(Block::Table(matrix(view, &groups)));
+        page.blocks.extend(notes(groups.iter().copied()));
         page.blocks.push(Block::fold("What the figures are", vec![Block::Facts(legend())]));
     }
     page.blocks.extend(super::history::by_version(view, &groups, comparisons, &["a DR exit"])?);
@@ -41,7 +42,6 @@ pub(super) fn page(
         let all = format!("All {} runs", view.shelf.runs.len());
         page.blocks.push(Block::Paragraph(vec![Bit::link(all, "runs.html")]));
     }
-    page.blocks.extend(notes(groups.iter().copied()));
     Ok(page)
 }
 
@@ -60,8 +60,8 @@ fn legend() -> Vec<(String, Vec<Bit>)> {
 
 fn lead(view: View<'_, '_>) -> Vec<Bit> {
     let groups = &view.shelf.groups;
-    let subjects: BTreeSet<&Subject> = groups.iter().map(|group| group.subject).collect();
-    let targets: BTreeSet<&Target> = groups.iter().map(|group| group.target).collect();
+    let subjects = distinct(groups.iter().map(|group| group.subject));
+    let targets = distinct(groups.iter().map(|group| group.target));
     let runs = view.shelf.runs.len();
     let mut bits = vec![
         Bit::link(text::count(runs, "run"), "runs.html"),
@@ -122,12 +122,10 @@ fn look(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Vec<Block> {
     }
     let mut blocks = vec![Block::heading(2, "look", "Needs a look")];
     blocks.push(if lines.is_empty() {
-        Block::Note(
+        Block::note(
             Tone::Good,
-            vec![Bit::text(
-                "Nothing: no row of the newest measurements failed or stayed open, no verdict is unknown, \
-                 and the newest comparison found nothing worse.",
-            )],
+            "Nothing: no row of the newest measurements failed or stayed open, no verdict is unknown, \
+             and the newest comparison found nothing worse.",
         )
     } else {
         Block::List(lines)
@@ -137,17 +135,17 @@ fn look(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Vec<Block> {
 
 /// A row for each kernel and variant, columns for each machine.
 fn matrix(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
-    let targets: Vec<&Target> =
-        groups.iter().map(|group| group.target).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut subjects: Vec<&Subject> =
-        groups.iter().map(|group| group.subject).collect::<BTreeSet<_>>().into_iter().collect();
-    subjects.sort_by(|a, b| order(a, b).then_with(|| variant_order(a, b)));
-    let mut columns = vec![Column::words("kernel"), Column::words("variant")];
-    let mut heads = vec![(String::new(), 2)];
+    let targets = distinct(groups.iter().map(|group| group.target));
+    let targets = sorted(&targets, &|a, b| a.cmp(b));
+    let subjects = distinct(groups.iter().map(|group| group.subject));
+    let subjects = sorted(&subjects, &|a, b| order(a, b).then_with(|| variant_order(a, b)));
+    let mut columns = Column::all(&["kernel", "variant"]);
+    let names: Vec<_> = targets.iter().map(|target| super::shelf::target(target)).collect();
+    let mut heads = vec![("", 2)];
+    heads.extend(names.iter().map(|name| (name.as_str(), 6)));
     for target in &targets {
         let unit = groups.iter().find(|group| group.target == *target);
         let unit = unit.and_then(|group| group.figures()).map_or("", |it| text::short(it.unit));
-        heads.push((super::shelf::target(target), 6));
         columns.extend([
             Column::words("verdict"),
             Column::numbers("DR exits/ switch"),
@@ -157,12 +155,8 @@ fn matrix(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
             Column::words("cells"),
         ]);
     }
-    let mut table = Table {
-        heads: 2,
-        groups: heads,
-        is_tool: true,
-        ..Table::new("The newest measurement of every kernel on every machine", columns)
-    };
+    let caption = "The newest measurement of every kernel on every machine";
+    let mut table = Table::new(caption, columns).grouped(&heads).headed(2).tool();
     for subject in subjects {
         let mut cells = vec![
             Cell::text(super::shelf::kernel(subject)),
@@ -207,18 +201,10 @@ pub(super) fn all_runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) ->
 
 /// Runs, the newest first.
 fn runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>], most: usize) -> Table {
-    let columns = vec![
-        Column::words("run"),
-        Column::words("began (UTC)"),
-        Column::words("suites"),
-        Column::words("kernels"),
-        Column::words("on"),
-        Column::numbers("rows"),
-        Column::words("with the run before"),
-    ];
-    let mut table = Table { is_tool: true, ..Table::new("Runs, the newest first", columns) };
+    let columns = Column::all(&["run", "began (UTC)", "suites", "kernels", "on", "#rows", "with the run before"]);
+    let mut table = Table::new("Runs, the newest first", columns).tool();
     for (at, run) in view.shelf.runs.iter().enumerate().rev().take(most) {
-        let groups: Vec<_> = view.shelf.of_run(at).collect();
+        let groups = view.shelf.of_run(at);
         let href = format!("{}{}", view.root, run.file());
         let rows = format!("{}{}/rows.html", view.root, run.folder);
         let compared = match &compared[at] {

@@ -2,6 +2,7 @@
 //! reader's light or dark.
 
 use super::PagesError;
+use super::sorted::sorted;
 use askama::Template;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -115,7 +116,7 @@ impl Plot {
     /// Room for the lines' names.
     fn beside(&self) -> i32 {
         let longest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-        14 + 7 * i32::try_from(longest.min(26)).unwrap_or(0)
+        18 + 8 * i32::try_from(longest.min(26)).unwrap_or(0)
     }
 
     /// Room for what stands under the plot.
@@ -210,7 +211,7 @@ impl Plot {
                 ends.push((*y, number));
             }
         }
-        self.ends(root, ends)
+        self.ends(root, &ends)
     }
 
     /// The vertical scale, with lines across.
@@ -272,11 +273,10 @@ impl Plot {
     }
 
     /// The lines' names beside their ends, apart from each other.
-    fn ends(&self, root: &Area<'_>, mut ends: Vec<(i32, usize)>) -> Drawn {
-        ends.sort_unstable();
+    fn ends(&self, root: &Area<'_>, ends: &[(i32, usize)]) -> Drawn {
         let mut lowest = ABOVE + self.plot_height() + LINE / 2;
         let mut places = Vec::new();
-        for (y, number) in ends.into_iter().rev() {
+        for (y, number) in sorted(ends, &|one, other| other.cmp(one)) {
             let y = y.min(lowest);
             lowest = y - LINE;
             places.push((y, number));

@@ -1,6 +1,6 @@
 //! How to repeat a run: its command line, and everything that surrounded it.
 
-use super::block::{Bit, Block};
+use super::block::{Bit, Block, Tone};
 use super::shelf::{Volume, kernel, target};
 use super::text;
 use crate::store::{Environment, Noise, RunInfo, Seen};
@@ -14,12 +14,10 @@ const ELSEWHERE: [&str; 8] =
 pub(super) fn section(run: &Volume<'_>) -> Vec<Block> {
     let mut blocks = vec![Block::heading(2, "repeat", "How to repeat it")];
     let Some(info) = &run.run.info else {
-        blocks.push(Block::Note(
-            super::block::Tone::Doubtful,
-            vec![Bit::text(
-                "No run.json lies beside the rows: how they were measured is not known. Name the run's \
-                 directory instead of a copy of its CSV.",
-            )],
+        blocks.push(Block::note(
+            Tone::Doubtful,
+            "No run.json lies beside the rows: how they were measured is not known. Name the run's \
+             directory instead of a copy of its CSV.",
         ));
         return blocks;
     };
@@ -42,7 +40,7 @@ pub(super) fn section(run: &Volume<'_>) -> Vec<Block> {
         .collect();
     if !payloads.is_empty() {
         let title = format!("SHA-256 of {}", text::count(payloads.len(), "payload"));
-        blocks.push(Block::fold(title, vec![Block::Facts(payloads)]));
+        blocks.push(Block::fold(&title, vec![Block::Facts(payloads)]));
     }
     if let Some(plan) = &info.plan {
         let mut parts = Vec::new();
@@ -96,7 +94,7 @@ fn environment(environment: &Environment) -> Block {
         blocks.push(Block::heading(3, "", "What disturbed it"));
         blocks.push(Block::Facts(disturbances(noise)));
     }
-    Block::fold(title, blocks)
+    Block::fold(&title, blocks)
 }
 
 /// Everything in a part, as names and words; objects of words in one line.

@@ -27,7 +27,7 @@ fn page(run: &Volume<'_>, number: usize, all: usize, records: &[Record]) -> Page
         1 => "Rows".to_owned(),
         _ => format!("Rows, page {} of {all}", number + 1),
     };
-    let mut page = Page::new(format!("{}/{}", run.folder, rows_file(number)), title);
+    let mut page = Page::new(&format!("{}/{}", run.folder, rows_file(number)), &title);
     page.above = vec![Bit::link(format!("Run {}", text::name(&run.id)), "index.html")];
     let total = run.run.records.len();
     let file = if run.run.path.is_dir() { run.run.path.join(RESULTS) } else { run.run.path.clone() };
@@ -50,7 +50,7 @@ fn page(run: &Volume<'_>, number: usize, all: usize, records: &[Record]) -> Page
             "Only the first {MOST_ROWS} of {total} rows have a page: more would make a browser slow. \
              The file named above has all."
         );
-        page.blocks.push(Block::Note(Tone::Doubtful, vec![Bit::text(note)]));
+        page.blocks.push(Block::note(Tone::Doubtful, note));
     }
     if records.is_empty() {
         page.blocks.push(Block::paragraph("The run ended before anything was measured."));
@@ -81,9 +81,9 @@ fn table(records: &[Record], first: usize) -> [Block; 2] {
         is_open: true,
         blocks: vec![Block::Facts(facts.collect())],
     };
-    let mut columns = vec![Column::numbers("row")];
+    let mut columns = Column::all(&["#row"]);
     columns.extend(own.iter().map(|at| Column { name: names[*at].to_owned(), is_number: is_number(names[*at]) }));
-    let mut table = Table { is_tool: true, ..Table::new("Rows as they stand in the file", columns) };
+    let mut table = Table::new("Rows as they stand in the file", columns).tool();
     for (at, row) in texts.iter().enumerate() {
         let mut cells = vec![Cell::text((first + at + 1).to_string())];
         cells.extend(own.iter().map(|at| cell(names[*at], &field(row, *at))));

@@ -21,17 +21,16 @@ pub(super) fn page(
     meaning: Meaning<'_>,
 ) -> Result<Page, PagesError> {
     let run = &view.shelf.runs[number];
-    let groups: Vec<&Group<'_>> = view.shelf.of_run(number).collect();
-    let mut page = Page::new(run.file(), format!("Run {}", text::name(&run.id)));
+    let groups: Vec<&Group<'_>> = view.shelf.of_run(number).iter().collect();
+    let mut page = Page::new(&run.file(), &format!("Run {}", text::name(&run.id)));
     page.above = vec![Bit::link("Runs", format!("{}runs.html", view.root))];
     page.blocks.push(Block::Facts(facts(view, run, compared)));
     if groups.is_empty() {
-        page.blocks.push(Block::Note(
-            Tone::Doubtful,
-            vec![Bit::text("The run ended before anything was measured.")],
-        ));
+        let nothing = "The run ended before anything was measured.";
+        page.blocks.push(Block::note(Tone::Doubtful, nothing));
     } else {
         page.blocks.push(Block::Table(measured(view, &groups)));
+        page.blocks.extend(notes(groups.iter().copied()));
     }
     page.blocks.extend(troubles(view, &groups));
     for group in groups.iter().take(MOST_GROUPS) {
@@ -53,7 +52,6 @@ pub(super) fn page(
             groups.len()
         )));
     }
-    page.blocks.extend(notes(groups.iter().copied()));
     page.blocks.extend(super::repeat::section(run));
     Ok(page)
 }
@@ -92,15 +90,8 @@ fn facts(view: View<'_, '_>, run: &Volume<'_>, compared: Option<&Compared>) -> V
 
 /// A line for each kernel, machine and suite.
 fn measured(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
-    let columns = vec![
-        Column::words("kernel"),
-        Column::words("variant"),
-        Column::words("on"),
-        Column::words("suite"),
-        Column::words("verdict"),
-        Column::words("rows"),
-    ];
-    let mut table = Table { is_tool: true, ..Table::new("What it measured", columns) };
+    let columns = Column::all(&["kernel", "variant", "on", "suite", "verdict", "rows"]);
+    let mut table = Table::new("What it measured", columns).tool();
     for group in groups {
         table.push(vec![
             Bit::link(group.kernel(), format!("#{}", group.id())).into(),
@@ -134,7 +125,6 @@ fn troubles(view: View<'_, '_>, groups: &[&Group<'_>]) -> Vec<Block> {
     if told.is_empty() {
         return Vec::new();
     }
-    told.sort_by_key(|(status, ..)| std::cmp::Reverse(*status));
     let line = |(one, line, of): &(Status, String, Vec<&Group<'_>>)| {
         let line = line.strip_prefix(&format!("{one}: ")).unwrap_or(line).to_owned();
         let mut bits = vec![status(*one), Bit::text(format!(" {line} "))];
@@ -151,17 +141,20 @@ fn troubles(view: View<'_, '_>, groups: &[&Group<'_>]) -> Vec<Block> {
         }
         bits
     };
-    let (grave, mild): (Vec<_>, Vec<_>) =
-        told.iter().partition(|(status, ..)| *status >= Status::Unresolved);
+    let mut grave = Vec::new();
+    let mut mild = Vec::new();
+    for one in Status::ALL.iter().rev() {
+        let list = if *one >= Status::Unresolved { &mut grave } else { &mut mild };
+        list.extend(told.iter().filter(|(status, ..)| status == one).map(line));
+    }
     let mut blocks = Vec::new();
     if !grave.is_empty() {
         blocks.push(Block::heading(2, "open", "What is not as it should be"));
-        blocks.push(Block::List(grave.iter().map(|it| line(it)).collect()));
+        blocks.push(Block::List(grave));
     }
     if !mild.is_empty() {
-        let list = Block::List(mild.iter().map(|it| line(it)).collect());
         let title = format!("What was not measured or not confirmed, and why ({})", mild.len());
-        blocks.push(Block::fold(title, vec![list]));
+        blocks.push(Block::fold(&title, vec![Block::List(mild)]));
     }
     blocks
 }
@@ -177,8 +170,9 @@ fn section(
         && verdict.verdict() != Some(verdict.reason.as_str())
     {
         let tone = if verdict.status == Status::Ok { Tone::Plain } else { tone(verdict.status) };
-        blocks.push(Block::Note(tone, vec![Bit::text(text::shown(&verdict.reason))]));
+        blocks.push(Block::note(tone, text::shown(&verdict.reason)));
     }
+    let told = blocks.len();
     match group.suite {
         COST_SUITE => blocks.extend(costs::section(view, group, meaning)?),
         SLOWDOWN_SUITE => blocks.extend(slowdown::section(view, group)?),
@@ -186,10 +180,11 @@ fn section(
     }
     blocks.extend(per_second(view, group));
     let checked = checks::section(view, group);
-    if blocks.is_empty() {
-        return Ok(checked);
+    if blocks.len() > told {
+        blocks.push(Block::fold("Cells: counts beside predictions", checked));
+    } else {
+        blocks.extend(checked);
     }
-    blocks.push(Block::fold("Cells: counts beside predictions", checked));
     Ok(blocks)
 }
 
@@ -204,17 +199,8 @@ fn per_second(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
                 | Metric::LostPerSecond
         )
     };
-    let columns = vec![
-        Column::words("CPU of the record"),
-        Column::words("policy asked"),
-        Column::words("metric"),
-        Column::numbers("value"),
-        Column::numbers("expected"),
-        Column::words("unit"),
-        Column::words("status"),
-    ];
-    let mut table =
-        Table { heads: 2, is_tool: true, ..Table::new("The recorded load", columns) };
+    let columns = Column::all(&["CPU of the record", "policy asked", "metric", "#value", "#expected", "unit", "status"]);
+    let mut table = Table::new("The recorded load", columns).headed(2).tool();
     for row in group.rows.iter().filter(is_told) {
         table.push(vec![
             Cell::text(row.key.cell.workload.as_str()),

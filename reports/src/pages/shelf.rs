@@ -1,5 +1,6 @@
 //! The runs in their order, what they measured, and where each row is shown.
 
+use super::sorted::{distinct, sorted};
 use super::text;
 use crate::figures::Figures;
 use crate::kept::KeptRun;
@@ -16,6 +17,7 @@ pub(super) const ROWS_PER_PAGE: usize = 500;
 pub(super) const MOST_ROWS: usize = 50_000;
 
 /// A run, with the name of its folder.
+#[derive(Clone)]
 pub(super) struct Volume<'a> {
     pub run: &'a KeptRun,
     /// A folder's name that any file system and any address takes.
@@ -42,6 +44,8 @@ pub(super) struct Shelf<'a> {
     pub runs: Vec<Volume<'a>>,
     /// By run, then in the order of the rows.
     pub groups: Vec<Group<'a>>,
+    /// Where the groups of each run begin, and where the last end.
+    starts: Vec<usize>,
     /// Where the rows of each run begin in memory, how many they are, and which run's; sorted.
     places: Vec<(usize, usize, usize)>,
 }
@@ -49,29 +53,31 @@ pub(super) struct Shelf<'a> {
 impl<'a> Shelf<'a> {
     /// Orders the runs by time. One that was named twice is there once.
     pub(super) fn of(kept: &'a [KeptRun]) -> Self {
-        let mut runs: Vec<Volume<'_>> = kept.iter().map(Volume::of).collect();
-        runs.sort_by(|a, b| {
+        let unsorted: Vec<Volume<'_>> = kept.iter().map(Volume::of).collect();
+        let order = |a: &&Volume<'_>, b: &&Volume<'_>| {
             (a.started, &a.id, &a.run.path).cmp(&(b.started, &b.id, &b.run.path))
-        });
+        };
+        let all: Vec<&Volume<'_>> = unsorted.iter().collect();
+        let mut runs: Vec<Volume<'_>> = sorted(&all, &order).into_iter().cloned().collect();
         runs.dedup_by(|a, b| {
             a.id == b.id && a.run.info == b.run.info && a.run.records == b.run.records
         });
         name_folders(&mut runs);
-        let groups = runs.iter().enumerate().flat_map(|(at, run)| groups(at, &run.run.records));
-        let mut places: Vec<_> = runs
-            .iter()
-            .enumerate()
-            .map(|(at, run)| {
-                (run.run.records.as_ptr().addr(), run.run.records.len(), at)
-            })
-            .collect();
-        places.sort_unstable();
-        Self { groups: groups.collect(), runs, places }
+        let (mut all, mut starts) = (Vec::new(), vec![0]);
+        let mut places = Vec::new();
+        for (at, run) in runs.iter().enumerate() {
+            let records = &run.run.records;
+            all.extend(groups(at, records));
+            starts.push(all.len());
+            places.push((records.as_ptr().addr(), records.len(), at));
+        }
+        let places = sorted(&places, &|a, b| a.0.cmp(&b.0));
+        Self { groups: all, starts, runs, places }
     }
 
     /// The groups of one run.
-    pub(super) fn of_run(&self, run: usize) -> impl Iterator<Item = &Group<'a>> {
-        self.groups.iter().filter(move |group| group.run == run)
+    pub(super) fn of_run(&self, run: usize) -> &[Group<'a>] {
+        &self.groups[self.starts[run]..self.starts[run + 1]]
     }
 
     /// The newest group of every kernel and target with this suite, in the order of summaries.
@@ -80,15 +86,13 @@ impl<'a> Shelf<'a> {
         for group in self.groups.iter().filter(|group| group.suite == suite) {
             newest.insert((group.subject, group.target), group);
         }
-        let mut newest: Vec<_> = newest.into_values().collect();
-        newest.sort_by(|a, b| a.order(b));
-        newest
+        let newest: Vec<_> = newest.into_values().collect();
+        sorted(&newest, &|a, b| a.order(b))
     }
 
     /// The suites of all runs, in the order of first appearance.
     pub(super) fn suites(&self) -> Vec<&'a str> {
-        let mut seen = HashSet::new();
-        self.groups.iter().map(|group| group.suite).filter(|suite| seen.insert(*suite)).collect()
+        distinct(self.groups.iter().map(|group| group.suite))
     }
 
     /// Which run a row is of, and its place there.

@@ -5,11 +5,12 @@ use super::PagesError;
 use super::block::{Bit, Block, Cell, Column, Page, Picture, Table};
 use super::plot::{Across, Line, Plot};
 use super::shelf::Group;
+use super::sorted::{numbers, sorted};
 use super::text;
 use super::view::{View, notes};
 use crate::record::{Metric, Record, Source};
 use crate::table::{SLOWDOWN_SUITE, basis};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 /// Shares of the guest's time, as the rows name them.
 const CROSSINGS: [&str; 4] = ["1", "10", "40", "full"];
@@ -22,17 +23,14 @@ type Curve<'a> = (&'a str, &'a str);
 
 /// The rows of one group by what they are about.
 struct Rows<'a> {
-    /// Patterns by accesses, and how many those are.
+    /// Patterns and their accesses, the fewest first.
     patterns: Vec<(&'a str, u64)>,
     policies: Vec<&'a str>,
-    /// What a switch loses.
-    lost: BTreeMap<Curve<'a>, &'a Record>,
-    /// With or without another exit after each switch, by metric's name.
-    points: BTreeMap<(bool, &'a str, String), &'a Record>,
-    /// Share lost at a rate of switches, with or without another exit after each.
-    shares: BTreeMap<(bool, Curve<'a>, u64), &'a Record>,
-    /// The same at a rate of other exits.
-    surface: BTreeMap<(Curve<'a>, u64, u64), &'a Record>,
+    /// By pattern, whether another exit is after each switch, and metric.
+    found: HashMap<String, &'a Record>,
+    /// Switches per second at which shares are told, and other exits.
+    rates: Vec<u64>,
+    exits: Vec<u64>,
 }
 
 impl<'a> Rows<'a> {
@@ -40,66 +38,67 @@ impl<'a> Rows<'a> {
         let mut rows = Self {
             patterns: Vec::new(),
             policies: Vec::new(),
-            lost: BTreeMap::new(),
-            points: BTreeMap::new(),
-            shares: BTreeMap::new(),
-            surface: BTreeMap::new(),
+            found: HashMap::new(),
+            rates: Vec::new(),
+            exits: Vec::new(),
         };
         for row in &group.rows {
             rows.add(row);
         }
-        rows.patterns.sort_by_key(|(_, accesses)| *accesses);
+        rows.patterns = sorted(&rows.patterns, &|one, other| one.1.cmp(&other.1));
+        rows.rates = numbers(&mut rows.rates.iter().copied());
+        rows.exits = numbers(&mut rows.exits.iter().copied());
         rows
     }
 
     fn add(&mut self, row: &'a Record) {
         let cell = &row.key.cell;
-        let (pattern, interposed) = (cell.workload.as_str(), cell.exits_every != 0);
         match &row.key.metric {
             Metric::Lost(policy) => {
-                self.lost.insert((pattern, policy.as_str()), row);
-                if !self.patterns.iter().any(|(known, _)| *known == pattern) {
-                    self.patterns.push((pattern, cell.accesses));
+                let pattern = (cell.workload.as_str(), cell.accesses);
+                if !self.patterns.contains(&pattern) {
+                    self.patterns.push(pattern);
                 }
                 if !self.policies.contains(&policy.as_str()) {
                     self.policies.push(policy.as_str());
                 }
             }
-            Metric::Crossing(_) => {
-                self.points.insert((interposed, pattern, row.key.metric.to_string()), row);
+            Metric::ShareLostAt(at) => {
+                let mut parts = at.as_str().split(':').skip(1).map(str::parse::<u64>);
+                self.rates.extend(parts.next().and_then(Result::ok));
+                self.exits.extend(parts.next().and_then(Result::ok));
             }
-            Metric::ShareLostAt(at) => match at.as_str().split(':').collect::<Vec<_>>()[..] {
-                [policy, rate] => {
-                    if let Ok(rate) = rate.parse() {
-                        self.shares.insert((interposed, (pattern, policy), rate), row);
-                    }
-                }
-                [policy, rate, exits] => {
-                    if let (Ok(rate), Ok(exits)) = (rate.parse(), exits.parse()) {
-                        self.surface.insert(((pattern, policy), rate, exits), row);
-                    }
-                }
-                _ => {}
-            },
-            _ => {}
+            Metric::Crossing(_) => {}
+            _ => return,
         }
+        let interposed = cell.exits_every != 0;
+        let key = key(cell.workload.as_str(), interposed, &row.key.metric.to_string());
+        self.found.insert(key, row);
+    }
+
+    fn get(&self, pattern: &str, interposed: bool, metric: &str) -> Option<&'a Record> {
+        self.found.get(&key(pattern, interposed, metric)).copied()
+    }
+
+    /// What a switch loses.
+    fn lost(&self, (pattern, policy): Curve<'_>) -> Option<&'a Record> {
+        let metric = format!("lost:{policy}");
+        self.get(pattern, true, &metric).or_else(|| self.get(pattern, false, &metric))
+    }
+
+    fn share(&self, interposed: bool, (pattern, policy): Curve<'_>, rate: u64) -> Option<&'a Record> {
+        self.get(pattern, interposed, &format!("share_lost:{policy}:{rate}"))
     }
 
     /// A policy's name, with a star where the loss was not measured.
-    fn policy(&self, curve: Curve<'a>) -> String {
-        let is_model = |row: &&Record| row.key.source == Source::Model;
-        let star = if self.lost.get(&curve).is_some_and(is_model) { "*" } else { "" };
-        format!("{}{star}", curve.1)
+    fn policy(&self, curve: Curve<'_>) -> String {
+        let is_model = self.lost(curve).is_some_and(|row| row.key.source == Source::Model);
+        format!("{}{}", curve.1, if is_model { "*" } else { "" })
     }
+}
 
-    fn crossing(&self, interposed: bool, (pattern, policy): Curve<'a>, at: &str) -> Option<&'a Record> {
-        self.points.get(&(interposed, pattern, format!("crossing:{policy}:{at}"))).copied()
-    }
-
-    fn rates(&self, interposed: bool, pattern: &str) -> Vec<u64> {
-        let of = self.shares.keys().filter(|(with, (of, _), _)| (*with, *of) == (interposed, pattern));
-        of.map(|(.., rate)| *rate).collect::<BTreeSet<_>>().into_iter().collect()
-    }
+fn key(pattern: &str, interposed: bool, metric: &str) -> String {
+    format!("{pattern} {interposed} {metric}")
 }
 
 /// The page of the newest measurements.
@@ -110,6 +109,7 @@ pub(super) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
         "How much of a guest's time is lost by the switches that it makes in a second, under each \
          policy: the newest measurement of every kernel and machine.",
     ));
+    page.blocks.extend(notes(groups.iter().copied()));
     if groups.is_empty() {
         page.blocks.push(super::absent(SLOWDOWN_SUITE));
     }
@@ -117,7 +117,6 @@ pub(super) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
         page.blocks.push(super::group_heading(view, group));
         page.blocks.extend(section(view, group)?);
     }
-    page.blocks.extend(notes(groups.iter().copied()));
     Ok(page)
 }
 
@@ -156,14 +155,13 @@ fn charts(
 ) -> Result<Vec<Block>, PagesError> {
     let mut charts = Vec::new();
     for (pattern, accesses) in &rows.patterns {
-        let rates = rows.rates(interposed, pattern);
         let mut lines = Vec::new();
         for policy in &rows.policies {
             let point = |rate: &u64| {
-                let row = rows.shares.get(&(interposed, (*pattern, *policy), *rate))?;
+                let row = rows.share(interposed, (pattern, policy), *rate)?;
                 Some((*rate as f64, row.value?.as_f64(), false))
             };
-            let points: Vec<_> = rates.iter().map(point).collect();
+            let points: Vec<_> = rows.rates.iter().map(point).collect();
             if points.iter().any(Option::is_some) {
                 lines.push(Line {
                     name: rows.policy((pattern, policy)),
@@ -190,7 +188,7 @@ fn charts(
         charts.push(Block::Picture(Picture {
             caption: format!("{pattern}, {}", accesses_text(*accesses)),
             svg: plot.svg()?,
-            table: Some(shares(view, rows, interposed, pattern, &rates)),
+            table: Some(shares(view, rows, interposed, pattern)),
         }));
     }
     Ok(charts)
@@ -207,15 +205,14 @@ fn shares(
     rows: &Rows<'_>,
     interposed: bool,
     pattern: &str,
-    rates: &[u64],
 ) -> Table {
-    let mut columns = vec![Column::numbers("switches/s")];
+    let mut columns = Column::all(&["#switches/s"]);
     columns.extend(rows.policies.iter().map(|policy| Column::numbers(format!("{policy} %"))));
     let mut table = Table::new(format!("{pattern}: % of time lost"), columns);
-    for rate in rates {
+    for rate in &rows.rates {
         let mut cells = vec![Cell::text(rate.to_string())];
         for policy in &rows.policies {
-            cells.push(share(view, rows.shares.get(&(interposed, (pattern, *policy), *rate)).copied()));
+            cells.push(share(view, rows.share(interposed, (pattern, policy), *rate)));
         }
         table.push(cells);
     }
@@ -234,29 +231,25 @@ fn share(view: View<'_, '_>, row: Option<&Record>) -> Cell {
 
 /// The rates at which every pattern and policy loses that much.
 fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str) -> Table {
-    let unit = rows.lost.values().next().map_or("", |row| text::short(row.unit));
+    let unit = rows.found.values().find(|row| matches!(row.key.metric, Metric::Lost(_)));
+    let unit = unit.map_or("", |row| text::short(row.unit));
     let mut columns =
-        vec![Column::words("pattern"), Column::words("policy"), Column::numbers("accesses")];
+        Column::all(&["pattern", "policy", "#accesses"]);
     // What a switch loses is measured with other exits: without them it is the same.
     if interposed {
         columns.push(Column::numbers(format!("{unit} lost/switch")));
     }
     let first = columns.len();
     columns.extend(["1 %", "10 %", "40 %", "CPU full"].map(Column::numbers));
-    let mut table = Table {
-        groups: vec![
-            (String::new(), first),
-            ("fewest switches per second that lose".to_owned(), 3),
-            (String::new(), 1),
-        ],
-        heads: 2,
-        is_tool: true,
-        ..Table::new(format!("Switches per second that lose time, {title}"), columns)
-    };
+    let caption = format!("Switches per second that lose time, {title}");
+    let mut table = Table::new(caption, columns)
+        .grouped(&[("", first), ("fewest switches per second that lose", 3)])
+        .headed(2)
+        .tool();
     for (pattern, accesses) in &rows.patterns {
         for policy in &rows.policies {
             let curve = (*pattern, *policy);
-            let Some(lost) = rows.lost.get(&curve) else { continue };
+            let Some(lost) = rows.lost(curve) else { continue };
             let mut cells = vec![
                 Cell::text(*pattern),
                 Bit::badge(rows.policy(curve), super::view::policy_tone(policy)).into(),
@@ -264,7 +257,8 @@ fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str)
             ];
             cells.extend(interposed.then(|| view.value(lost)));
             for at in CROSSINGS {
-                cells.push(view.value_of(rows.crossing(interposed, curve, at)));
+                let metric = format!("crossing:{policy}:{at}");
+                cells.push(view.value_of(rows.get(pattern, interposed, &metric)));
             }
             table.push(cells);
         }
@@ -275,27 +269,30 @@ fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str)
 /// Of the pattern with the most accesses: % lost by switches and by other exits.
 fn surface(view: View<'_, '_>, rows: &Rows<'_>) -> Option<Block> {
     let (pattern, _) = rows.patterns.last()?;
-    let of = || rows.surface.keys().filter(|((of, _), ..)| of == pattern);
-    let rates: BTreeSet<u64> = of().map(|(_, rate, _)| *rate).collect();
-    let exits: BTreeSet<u64> = of().map(|(.., exits)| *exits).collect();
-    if rates.is_empty() {
+    if rows.exits.is_empty() {
         return None;
     }
-    let mut columns = vec![Column::words("policy"), Column::numbers("other exits/s")];
+    let at = |curve: Curve<'_>, rate: u64, exits: u64| {
+        rows.get(curve.0, false, &format!("share_lost:{}:{rate}:{exits}", curve.1))
+    };
+    let is_told = |rate: &u64| {
+        let told = |policy: &&str| at((*pattern, *policy), *rate, rows.exits[0]).is_some();
+        rows.policies.iter().any(told)
+    };
+    let rates: Vec<u64> = rows.rates.iter().copied().filter(is_told).collect();
+    let mut columns = Column::all(&["policy", "#other exits/s"]);
     columns.extend(rates.iter().map(|rate| Column::numbers(rate.to_string())));
     let caption = format!("{pattern}: % of time lost, by switches and other exits per second");
-    let mut table = Table {
-        heads: 2,
-        groups: vec![(String::new(), 2), ("switches per second".to_owned(), rates.len())],
-        ..Table::new(caption, columns)
-    };
+    let mut table = Table::new(caption, columns)
+        .grouped(&[("", 2), ("switches per second", rates.len())])
+        .headed(2);
     for policy in &rows.policies {
         let curve = (*pattern, *policy);
         // Without other exits the rows have no number of them.
-        for exits in [0].iter().chain(&exits) {
+        for exits in [0].iter().chain(&rows.exits) {
             let row = |rate: &u64| match exits {
-                0 => rows.shares.get(&(false, curve, *rate)).copied(),
-                _ => rows.surface.get(&(curve, *rate, *exits)).copied(),
+                0 => rows.share(false, curve, *rate),
+                _ => at(curve, *rate, *exits),
             };
             let mut cells = vec![Cell::text(rows.policy(curve)), Cell::text(exits.to_string())];
             cells.extend(rates.iter().map(|rate| {

@@ -152,5 +152,5 @@ impl<'a> View<'_, 'a> {
 /// What must be said of figures, where they could be taken for something else.
 pub(super) fn notes<'g>(groups: impl Iterator<Item = &'g Group<'g>>) -> Vec<Block> {
     let notes = footnotes(groups.map(|group| group.target));
-    notes.into_iter().map(|note| Block::Note(Tone::Plain, vec![Bit::text(note)])).collect()
+    notes.into_iter().map(|note| Block::note(Tone::Plain, note)).collect()
 }
