@@ -38,18 +38,20 @@ const LAB_COSTS: &[Metric] = &[Metric::Instructions];
 const HARDWARE_COSTS: &[Metric] = &[Metric::Ns, Metric::Instructions, Metric::GuestCycles];
 
 /// A figure, or why there is none.
-pub(crate) type Figure<'a> = Result<Found<'a>, Gap<'a>>;
+pub type Figure<'a> = Result<Found<'a>, Gap<'a>>;
 
 /// A figure and the row it comes from; of several rows, the one it is about.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Found<'a> {
+pub struct Found<'a> {
+    /// The figure.
     pub value: f64,
+    /// The row.
     pub row: &'a Record,
 }
 
 /// Why there is no figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gap<'a> {
+pub enum Gap<'a> {
     /// No such cell was measured, or no such exit occurred.
     Nothing,
     /// A row it needs is not as it should be.
@@ -58,22 +60,29 @@ pub(crate) enum Gap<'a> {
 
 /// The rows of one kernel on one target, and what they come to.
 #[derive(Debug, Clone)]
-pub(crate) struct Figures<'a> {
+pub struct Figures<'a> {
+    /// The kernel.
     pub subject: &'a Subject,
+    /// What it ran on.
     pub target: &'a Target,
     /// All rows of the policy suite.
     pub records: Vec<&'a Record>,
+    /// The policy found; none if there is no row of it.
     pub verdict: Option<&'a Record>,
     /// What the costs are in.
     pub unit: Unit,
+    /// Exits by access to a debug register, of a switch with one CPUID.
     pub dr_exits_per_switch: Figure<'a>,
+    /// All of that switch.
     pub cost_of_switch: Figure<'a>,
+    /// One access that exits.
     pub cost_of_dr_exit: Figure<'a>,
+    /// One CPUID.
     pub cost_of_other_exit: Figure<'a>,
 }
 
 /// The figures of every kernel on every target, in the order of first appearance.
-pub(crate) fn figures(records: &[Record]) -> Vec<Figures<'_>> {
+pub fn figures(records: &[Record]) -> Vec<Figures<'_>> {
     let mut groups: Vec<Vec<&Record>> = Vec::new();
     let mut index = HashMap::new();
     let suite = |record: &&Record| record.key.cell.suite.as_str() == POLICY_SUITE;
@@ -88,13 +97,13 @@ pub(crate) fn figures(records: &[Record]) -> Vec<Figures<'_>> {
 }
 
 /// AMD in the lab: both emulators lack decode assists.
-pub(crate) const fn lacks_decode_assists(target: &Target) -> bool {
+pub const fn lacks_decode_assists(target: &Target) -> bool {
     matches!((target.vendor, target.machine), (Vendor::KvmAmd, Machine::QemuTcg | Machine::Bochs))
 }
 
 impl<'a> Figures<'a> {
     /// Of the rows of one kernel on one target.
-    pub(crate) fn of(records: Vec<&'a Record>) -> Self {
+    pub fn of(records: Vec<&'a Record>) -> Self {
         let Record { subject, key, .. } = records[0];
         let verdict = records.iter().copied().find(|record| record.verdict().is_some());
         let rows = Rows::new(&records, &key.target, verdict);
@@ -124,12 +133,12 @@ impl<'a> Figures<'a> {
     }
 
     /// Whether the kernel is as its package has it.
-    pub(crate) fn is_stock(&self) -> bool {
+    pub fn is_stock(&self) -> bool {
         self.subject.variant == "stock"
     }
 
     /// How every cell of the suite ended: a metric that cannot be had does not spoil the others.
-    pub(crate) fn cells(&self) -> Vec<Status> {
+    pub fn cells(&self) -> Vec<Status> {
         let mut cells: HashMap<&Cell, Status> = HashMap::new();
         let counts = |record: &&&Record| {
             !record.key.metric.is_wordy() && !matches!(record.key.metric, Metric::Fastpath(_))

@@ -8,10 +8,9 @@
 
 pub mod chart;
 pub mod compare;
-mod figures;
+pub mod figures;
 pub mod kept;
 pub mod merge;
-pub mod pages;
 pub mod read;
 pub mod record;
 pub mod statistics;

@@ -2,7 +2,7 @@
 
 mod draw;
 
-pub(crate) use draw::text;
+pub use draw::text;
 
 use crate::figures::{Figures, Gap, figures, lacks_decode_assists};
 use crate::record::{Record, Target, Unit};

@@ -29,9 +29,11 @@ const LEGEND: &str = "a: accesses per switch. S: switches. cpuid/10: such an exi
                       guest's doing.";
 
 /// Rows of one cell.
-pub(crate) struct Row<'a> {
-    pub(crate) cell: &'a Cell,
-    pub(crate) records: Vec<&'a Record>,
+pub struct Row<'a> {
+    /// The cell.
+    pub cell: &'a Cell,
+    /// Its rows.
+    pub records: Vec<&'a Record>,
 }
 
 /// The table of the policy suite: a section per kernel and target, failures in full sentences
@@ -57,7 +59,7 @@ pub fn policy_table(records: &[Record], style: Style) -> String {
     text
 }
 
-impl<'a> Section<'a> {
+impl Section<'_> {
     fn render(&self, style: Style) -> String {
         let mut text = self.heading(style);
         let rows = rows(&self.records);
@@ -92,7 +94,7 @@ impl<'a> Section<'a> {
 }
 
 /// The first of the costs that was measured, and its title.
-pub(crate) fn cost(records: &[&Record]) -> Option<&'static (Metric, &'static str)> {
+pub fn cost(records: &[&Record]) -> Option<&'static (Metric, &'static str)> {
     COSTS.iter().find(|(metric, _)| {
         let measured = |record: &&Record| record.key.metric == *metric && record.value.is_some();
         records.iter().any(measured)
@@ -101,7 +103,7 @@ pub(crate) fn cost(records: &[&Record]) -> Option<&'static (Metric, &'static str
 
 /// The cells in which anything was counted, by what was asked, then by what was placed
 /// in the loop, the control first.
-pub(crate) fn rows<'a>(records: &[&'a Record]) -> Vec<Row<'a>> {
+pub fn rows<'a>(records: &[&'a Record]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> = Vec::new();
     let mut index = HashMap::new();
     for record in records {
@@ -142,7 +144,7 @@ impl<'a> Row<'a> {
     }
 
     /// Its name beside the columns that tell the rest.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         let mut label = self.cell.workload.to_string();
         if self.cell.armed {
             label.push_str(" armed");
@@ -154,7 +156,7 @@ impl<'a> Row<'a> {
     }
 
     /// The row of a metric; with several sources, the first that has a value.
-    pub(crate) fn of(&self, metric: &Metric) -> Option<&'a Record> {
+    pub fn of(&self, metric: &Metric) -> Option<&'a Record> {
         self.records
             .iter()
             .filter(|record| record.key.metric == *metric)
@@ -180,7 +182,7 @@ impl<'a> Row<'a> {
     }
 
     /// The gravest status; a metric that cannot be had here does not spoil the others.
-    pub(crate) fn status(&self) -> Status {
+    pub fn status(&self) -> Status {
         let had = self.records.iter().map(|record| record.status);
         had.clone().filter(|status| *status != Status::Skipped).max().unwrap_or(Status::Skipped)
     }
@@ -200,7 +202,7 @@ const fn is_shown(metric: &Metric) -> bool {
 }
 
 /// What the figures are, where they could be taken for something else.
-pub(crate) fn footnotes<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<&'static str> {
+pub fn footnotes<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<&'static str> {
     let (mut is_lab, mut no_assists) = (false, false);
     for target in targets {
         is_lab |= target.machine.is_emulated();

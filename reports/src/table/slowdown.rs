@@ -107,7 +107,7 @@ impl Line<'_> {
     }
 }
 
-impl<'a> Section<'a> {
+impl Section<'_> {
     fn slowdown(&self, style: Style) -> String {
         let mut text = self.heading(style);
         let (rows, lines) = (Rows::of(&self.records), lines(&self.records));
@@ -194,7 +194,7 @@ fn lines<'a>(records: &[&'a Record]) -> Vec<Line<'a>> {
 }
 
 /// What was measured, what was computed from that, and what a model was told.
-pub(crate) fn basis(records: &[&Record]) -> Vec<String> {
+pub fn basis(records: &[&Record]) -> Vec<String> {
     let lines = lines(records);
     let of = |source| {
         move |line: &&Line<'_>| line.lost.value.is_some() && line.lost.key.source == source

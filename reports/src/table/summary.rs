@@ -73,7 +73,7 @@ fn order(a: &Figures<'_>, b: &Figures<'_>) -> Ordering {
 }
 
 /// Variants as people look for them.
-pub(crate) fn variant_order(a: &str, b: &str) -> Ordering {
+pub fn variant_order(a: &str, b: &str) -> Ordering {
     let place = |variant: &str| {
         VARIANTS.iter().position(|known| *known == variant).unwrap_or(VARIANTS.len())
     };
@@ -81,7 +81,7 @@ pub(crate) fn variant_order(a: &str, b: &str) -> Ordering {
 }
 
 /// The kernel's name without its variant: its package's version says the kernel's own already.
-pub(crate) fn kernel_name(subject: &Subject) -> String {
+pub fn kernel_name(subject: &Subject) -> String {
     let Subject { kernel, kernel_id, .. } = subject;
     if kernel_id.starts_with(kernel.as_str()) {
         kernel_id.clone()
@@ -201,7 +201,7 @@ impl<'a> Models<'a> {
 
 impl Figures<'_> {
     /// How many cells ended how, by the gravest.
-    pub(crate) fn outcome(&self) -> (String, Status) {
+    pub fn outcome(&self) -> (String, Status) {
         let cells = self.cells();
         let grave = cells.iter().copied().max().unwrap_or(Status::Skipped);
         let text = match (cells.iter().filter(|status| **status == grave).count(), cells.len()) {
@@ -228,7 +228,12 @@ impl Figures<'_> {
 fn troubles(rows: &[Figures<'_>]) -> Vec<(Tone, String)> {
     let mut told: Vec<(Tone, String, Vec<String>)> = Vec::new();
     for row in rows {
-        let name = format!("{} {} on {}", kernel_name(row.subject), row.subject.variant, row.target.vendor);
+        let name = format!(
+            "{} {} on {}",
+            kernel_name(row.subject),
+            row.subject.variant,
+            row.target.vendor
+        );
         for (tone, text) in row.troubles() {
             match told.iter_mut().find(|(_, known, _)| *known == text) {
                 Some((.., names)) => names.push(name.clone()),

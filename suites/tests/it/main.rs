@@ -12,4 +12,5 @@ mod lab_smp;
 mod lab_trace;
 mod matrix;
 mod native;
+mod pages;
 mod variants;

@@ -10,9 +10,9 @@ use crate::terminal::outln;
 
 /// Writes the pages, and says where the first one is.
 pub fn write(runs: &[KeptRun], dir: &Path) -> Result<(), Failure> {
-    let written =
-        reports::pages::write(runs, dir, &cost::meaning).map_err(Failure::environment)?;
-    outln!("{} pages of {} runs", written.pages, written.runs);
+    let written = ::pages::write(runs, dir, &cost::meaning).map_err(Failure::environment)?;
+    let runs = if written.runs == 1 { "run" } else { "runs" };
+    outln!("{} pages of {} {runs}", written.pages, written.runs);
     outln!("pages: {}", dir.join("index.html").display());
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! The first page: every kernel on every machine, what needs a look, and the newest runs; and the page
 //! of all runs.
 
-use super::PagesError;
-use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
-use super::compared::{Compared, Comparisons};
-use super::shelf::{Group, order, variant_order};
-use super::sorted::{distinct, sorted};
-use super::text;
-use super::view::{View, notes};
-use crate::record::Status;
-use crate::table::POLICY_SUITE;
+use crate::PagesError;
+use crate::block::{Bit, Block, Cell, Column, Page, Table, Tone};
+use crate::compared::{Compared, Comparisons};
+use crate::shelf::{Group, order, variant_order};
+use crate::sorted::{distinct, sorted};
+use crate::text;
+use crate::view::{View, notes};
+use reports::record::Status;
+use reports::table::POLICY_SUITE;
 use std::rc::Rc;
 
 /// Runs on the first page.
@@ -18,7 +18,7 @@ const NEWEST: usize = 12;
 const MOST_RUNS: usize = 5000;
 
 /// The first page.
-pub(super) fn page(
+pub(crate) fn page(
     view: View<'_, '_>,
     compared: &[Option<Rc<Compared>>],
     comparisons: &mut Comparisons<'_, '_>,
@@ -29,13 +29,13 @@ pub(super) fn page(
     let groups = view.shelf.newest(POLICY_SUITE);
     page.blocks.push(Block::heading(2, "policies", "Policy by kernel and vendor"));
     if groups.is_empty() {
-        page.blocks.push(super::absent(POLICY_SUITE));
+        page.blocks.push(crate::absent(POLICY_SUITE));
     } else {
         page.blocks.push(Block::Table(matrix(view, &groups)));
         page.blocks.extend(notes(groups.iter().copied()));
         page.blocks.push(Block::fold("What the figures are", vec![Block::Facts(legend())]));
     }
-    page.blocks.extend(super::history::by_version(view, &groups, comparisons, &["a DR exit"])?);
+    page.blocks.extend(crate::history::by_version(view, &groups, comparisons, &["a DR exit"])?);
     page.blocks.push(Block::heading(2, "runs", "Newest runs"));
     page.blocks.push(Block::Table(runs(view, compared, NEWEST)));
     if view.shelf.runs.len() > NEWEST {
@@ -49,11 +49,23 @@ pub(super) fn page(
 fn legend() -> Vec<(String, Vec<Bit>)> {
     let fact = |name: &str, text: &str| (name.to_owned(), vec![Bit::text(text)]);
     vec![
-        fact("verdict", "the policy found: always, lazy, never or emulated; unknown where none fits"),
-        fact("DR exits/switch", "of five accesses and one CPUID exit per switch (n:5, cpuid/1): 5 under always, 1 under lazy, 0 under never"),
-        fact("a DR exit", "n:5 under guest debug less the same loop without accesses, by its DR exits: there every access exits on any kernel, so policies can be compared"),
+        fact(
+            "verdict",
+            "the policy found: always, lazy, never or emulated; unknown where none fits",
+        ),
+        fact(
+            "DR exits/switch",
+            "of five accesses and one CPUID exit per switch (n:5, cpuid/1): 5 under always, 1 under lazy, 0 under never",
+        ),
+        fact(
+            "a DR exit",
+            "n:5 under guest debug less the same loop without accesses, by its DR exits: there every access exits on any kernel, so policies can be compared",
+        ),
         fact("a switch", "all of n:5, cpuid/1"),
-        fact("another exit", "the loop without accesses, with CPUID less without: what a policy costs everybody"),
+        fact(
+            "another exit",
+            "the loop without accesses, with CPUID less without: what a policy costs everybody",
+        ),
         fact("cells", "how many came out as predicted, or how many did not"),
     ]
 }
@@ -71,7 +83,7 @@ fn lead(view: View<'_, '_>) -> Vec<Bit> {
             text::count(targets.len(), "machine")
         )),
     ];
-    let times: Vec<_> = view.shelf.runs.iter().map(super::shelf::Volume::when).collect();
+    let times: Vec<_> = view.shelf.runs.iter().map(crate::shelf::Volume::when).collect();
     if let (Some(first), Some(last)) = (times.first(), times.last()) {
         bits.push(Bit::text(if first == last {
             format!(", {first} UTC.")
@@ -94,7 +106,8 @@ fn look(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Vec<Block> {
                 continue;
             }
             let name = format!("{} · {suite}", group.title());
-            let mut line = vec![Bit::link(name, view.shelf.group(view.root, group)), Bit::text(" ")];
+            let mut line =
+                vec![Bit::link(name, view.shelf.group(view.root, group)), Bit::text(" ")];
             line.extend(unknown.map(|row| view.verdict(Some(row))));
             for (count, word, tone) in
                 [(bad, "failed", Tone::Bad), (open, "unresolved", Tone::Doubtful)]
@@ -140,7 +153,7 @@ fn matrix(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
     let subjects = distinct(groups.iter().map(|group| group.subject));
     let subjects = sorted(&subjects, &|a, b| order(a, b).then_with(|| variant_order(a, b)));
     let mut columns = Column::all(&["kernel", "variant"]);
-    let names: Vec<_> = targets.iter().map(|target| super::shelf::target(target)).collect();
+    let names: Vec<_> = targets.iter().map(|target| crate::shelf::target(target)).collect();
     let mut heads = vec![("", 2)];
     heads.extend(names.iter().map(|name| (name.as_str(), 6)));
     for target in &targets {
@@ -159,7 +172,7 @@ fn matrix(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
     let mut table = Table::new(caption, columns).grouped(&heads).headed(2).tool();
     for subject in subjects {
         let mut cells = vec![
-            Cell::text(super::shelf::kernel(subject)),
+            Cell::text(crate::shelf::kernel(subject)),
             Cell::text(text::name(&subject.variant)),
         ];
         for target in &targets {
@@ -184,12 +197,12 @@ fn figures(view: View<'_, '_>, group: &Group<'_>) -> Vec<Cell> {
         view.figure(&figures.cost_of_dr_exit),
         view.figure(&figures.cost_of_switch),
         view.figure(&figures.cost_of_other_exit),
-        Bit::badge(cells, super::view::tone(grave)).to(href).into(),
+        Bit::badge(cells, crate::view::tone(grave)).to(href).into(),
     ]
 }
 
 /// The page of all runs.
-pub(super) fn all_runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Page {
+pub(crate) fn all_runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Page {
     let mut page = Page::new("runs.html", "Runs");
     let runs_here = view.shelf.runs.len();
     page.blocks.push(Block::Table(runs(view, compared, MOST_RUNS)));
@@ -201,7 +214,15 @@ pub(super) fn all_runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) ->
 
 /// Runs, the newest first.
 fn runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>], most: usize) -> Table {
-    let columns = Column::all(&["run", "began (UTC)", "suites", "kernels", "on", "#rows", "with the run before"]);
+    let columns = Column::all(&[
+        "run",
+        "began (UTC)",
+        "suites",
+        "kernels",
+        "on",
+        "#rows",
+        "with the run before",
+    ]);
     let mut table = Table::new("Runs, the newest first", columns).tool();
     for (at, run) in view.shelf.runs.iter().enumerate().rev().take(most) {
         let groups = view.shelf.of_run(at);
@@ -220,7 +241,7 @@ fn runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>], most: usize) -> T
             Cell::text(list(groups.iter().map(|group| {
                 format!("{} {}", group.kernel(), text::name(&group.subject.variant))
             }))),
-            Cell::text(list(groups.iter().map(|group| group.on()))),
+            Cell::text(list(groups.iter().map(Group::on))),
             Bit::link(run.run.records.len().to_string(), rows).into(),
             compared.into(),
         ]);

@@ -1,9 +1,9 @@
 //! How to repeat a run: its command line, and everything that surrounded it.
 
-use super::block::{Bit, Block, Tone};
-use super::shelf::{Volume, kernel, target};
-use super::text;
-use crate::store::{Environment, Noise, RunInfo, Seen};
+use crate::block::{Bit, Block, Tone};
+use crate::shelf::{Volume, kernel, target};
+use crate::text;
+use reports::store::{Environment, Noise, RunInfo, Seen};
 use serde_json::Value as Json;
 
 /// Parts of an environment that are shown elsewhere.
@@ -11,7 +11,7 @@ const ELSEWHERE: [&str; 8] =
     ["kernel", "kernel_id", "variant", "vendor", "machine", "cpu_model", "emulator", "noise"];
 
 /// The section of a run's page.
-pub(super) fn section(run: &Volume<'_>) -> Vec<Block> {
+pub(crate) fn section(run: &Volume<'_>) -> Vec<Block> {
     let mut blocks = vec![Block::heading(2, "repeat", "How to repeat it")];
     let Some(info) = &run.run.info else {
         blocks.push(Block::note(
@@ -28,7 +28,8 @@ pub(super) fn section(run: &Volume<'_>) -> Vec<Block> {
         ("schema of the files".to_owned(), vec![Bit::text(info.schema.to_string())]),
     ];
     for (name, hash) in info.hashes.iter().filter(|(name, _)| !name.starts_with("payload:")) {
-        facts.push((format!("SHA-256 of {}", text::name(name)), vec![Bit::code(text::shown(hash))]));
+        facts
+            .push((format!("SHA-256 of {}", text::name(name)), vec![Bit::code(text::shown(hash))]));
     }
     blocks.push(Block::Facts(facts));
     let payloads: Vec<_> = info
@@ -44,7 +45,7 @@ pub(super) fn section(run: &Volume<'_>) -> Vec<Block> {
     }
     if let Some(plan) = &info.plan {
         let mut parts = Vec::new();
-        flatten(String::new(), plan, &mut parts);
+        flatten("", plan, &mut parts);
         blocks.push(Block::fold("What was to be measured", vec![Block::Facts(parts)]));
     }
     blocks.extend(info.environments.iter().map(environment));
@@ -86,7 +87,7 @@ fn environment(environment: &Environment) -> Block {
     let mut facts = Vec::new();
     if let Ok(Json::Object(parts)) = serde_json::to_value(environment) {
         for (name, part) in parts.iter().filter(|(name, _)| !ELSEWHERE.contains(&name.as_str())) {
-            flatten(name.replace('_', " "), part, &mut facts);
+            flatten(&name.replace('_', " "), part, &mut facts);
         }
     }
     blocks.push(Block::Facts(facts));
@@ -98,7 +99,7 @@ fn environment(environment: &Environment) -> Block {
 }
 
 /// Everything in a part, as names and words; objects of words in one line.
-fn flatten(name: String, part: &Json, facts: &mut Vec<(String, Vec<Bit>)>) {
+fn flatten(name: &str, part: &Json, facts: &mut Vec<(String, Vec<Bit>)>) {
     let word = |part: &Json| match part {
         Json::String(text) => text::shown(text),
         other => text::shown(&other.to_string()),
@@ -111,26 +112,26 @@ fn flatten(name: String, part: &Json, facts: &mut Vec<(String, Vec<Bit>)>) {
             let words = words.map(|(name, part)| format!("{} = {}", text::name(name), word(part)));
             let lines: Vec<_> = words.map(|words| Bit::text(words).on_a_line()).collect();
             if !lines.is_empty() {
-                facts.push((text::name(&name), lines));
+                facts.push((text::name(name), lines));
             }
         }
         Json::Object(parts) => {
             for (inner, part) in parts {
                 let name = if name.is_empty() { inner.clone() } else { format!("{name}: {inner}") };
-                flatten(name, part, facts);
+                flatten(&name, part, facts);
             }
         }
         Json::Array(parts) if parts.iter().all(is_flat) => {
             let words: Vec<_> = parts.iter().map(word).collect();
             if !words.is_empty() {
-                facts.push((text::name(&name), vec![Bit::text(words.join(" "))]));
+                facts.push((text::name(name), vec![Bit::text(words.join(" "))]));
             }
         }
         Json::Array(parts) => {
             let lines = parts.iter().map(|part| Bit::text(word(part)).on_a_line());
-            facts.push((text::name(&name), lines.collect()));
+            facts.push((text::name(name), lines.collect()));
         }
-        other => facts.push((text::name(&name), vec![Bit::text(word(other))])),
+        other => facts.push((text::name(name), vec![Bit::text(word(other))])),
     }
 }
 

@@ -33,14 +33,14 @@ mod sorted;
 mod text;
 mod view;
 
-use crate::kept::KeptRun;
-use crate::read::ReadError;
-use crate::record::Status;
-use crate::store::StoreError;
 use askama::Template;
 use block::{Bit, Block, Look, Page, Tone};
 use compared::Comparisons;
 use output::Output;
+use reports::kept::KeptRun;
+use reports::read::ReadError;
+use reports::record::Status;
+use reports::store::StoreError;
 use shelf::{Group, Shelf};
 use std::path::{Path, PathBuf};
 use view::View;

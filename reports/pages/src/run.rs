@@ -1,12 +1,12 @@
 //! The page of one run: what it measured, what is wrong, and how to repeat it.
 
-use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
-use super::compared::Compared;
-use super::shelf::{Group, Volume};
-use super::view::{View, notes, status, tone};
-use super::{Meaning, PagesError, checks, costs, slowdown, text};
-use crate::record::{Metric, Record, Status};
-use crate::table::{COST_SUITE, SLOWDOWN_SUITE};
+use crate::block::{Bit, Block, Cell, Column, Page, Table, Tone};
+use crate::compared::Compared;
+use crate::shelf::{Group, Volume};
+use crate::view::{View, notes, outcome, status, tone, troubles as reasons};
+use crate::{Meaning, PagesError, checks, costs, slowdown, text};
+use reports::record::{Metric, Record, Status};
+use reports::table::{COST_SUITE, SLOWDOWN_SUITE};
 
 /// Groups whose tables are on the page. Of the others the summary and the rows tell.
 const MOST_GROUPS: usize = 60;
@@ -14,7 +14,7 @@ const MOST_GROUPS: usize = 60;
 const FEW: usize = 2;
 
 /// The page.
-pub(super) fn page(
+pub(crate) fn page(
     view: View<'_, '_>,
     number: usize,
     compared: Option<&Compared>,
@@ -52,11 +52,15 @@ pub(super) fn page(
             groups.len()
         )));
     }
-    page.blocks.extend(super::repeat::section(run));
+    page.blocks.extend(crate::repeat::section(run));
     Ok(page)
 }
 
-fn facts(view: View<'_, '_>, run: &Volume<'_>, compared: Option<&Compared>) -> Vec<(String, Vec<Bit>)> {
+fn facts(
+    view: View<'_, '_>,
+    run: &Volume<'_>,
+    compared: Option<&Compared>,
+) -> Vec<(String, Vec<Bit>)> {
     let info = run.run.info.as_ref();
     let ended = match info.map(|info| info.finished_at) {
         Some(Some(time)) => Bit::text(time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
@@ -81,10 +85,8 @@ fn facts(view: View<'_, '_>, run: &Volume<'_>, compared: Option<&Compared>) -> V
         None => vec![Bit::faint("no earlier run here measured any of this")],
     };
     facts.push(("compared".to_owned(), compared));
-    facts.push((
-        "in".to_owned(),
-        vec![Bit::code(text::shown(&run.run.path.display().to_string()))],
-    ));
+    facts
+        .push(("in".to_owned(), vec![Bit::code(text::shown(&run.run.path.display().to_string()))]));
     facts
 }
 
@@ -96,10 +98,10 @@ fn measured(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
         table.push(vec![
             Bit::link(group.kernel(), format!("#{}", group.id())).into(),
             Cell::text(text::name(&group.subject.variant)),
-            Cell::text(super::shelf::target(group.target)),
+            Cell::text(crate::shelf::target(group.target)),
             Cell::text(group.suite),
             view.verdict(group.verdict()).into(),
-            view.outcome(group),
+            outcome(group),
         ]);
     }
     if groups.len() > MOST_GROUPS {
@@ -115,7 +117,7 @@ fn measured(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
 fn troubles(view: View<'_, '_>, groups: &[&Group<'_>]) -> Vec<Block> {
     let mut told: Vec<(Status, String, Vec<&Group<'_>>)> = Vec::new();
     for group in groups {
-        for (status, line) in view.troubles(&group.rows, Status::Skipped) {
+        for (status, line) in reasons(&group.rows, Status::Skipped) {
             match told.iter_mut().find(|(known, text, _)| (*known, text) == (status, &line)) {
                 Some((.., of)) => of.push(group),
                 None => told.push((status, line, vec![group])),
@@ -199,7 +201,15 @@ fn per_second(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
                 | Metric::LostPerSecond
         )
     };
-    let columns = Column::all(&["CPU of the record", "policy asked", "metric", "#value", "#expected", "unit", "status"]);
+    let columns = Column::all(&[
+        "CPU of the record",
+        "policy asked",
+        "metric",
+        "#value",
+        "#expected",
+        "unit",
+        "status",
+    ]);
     let mut table = Table::new("The recorded load", columns).headed(2).tool();
     for row in group.rows.iter().filter(is_told) {
         table.push(vec![

@@ -1,8 +1,8 @@
 //! Charts. Plotters maps and draws; colours are those of the style sheet, so that they follow the
 //! reader's light or dark.
 
-use super::PagesError;
-use super::sorted::sorted;
+use crate::PagesError;
+use crate::sorted::sorted;
 use askama::Template;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -11,7 +11,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::io;
 
 /// What the horizontal axis is.
-pub(super) enum Across {
+pub(crate) enum Across {
     /// Places 0, 1, 2, … with these names.
     Names(Vec<String>),
     /// Numbers, from 0.
@@ -21,7 +21,7 @@ pub(super) enum Across {
 }
 
 /// A line: neighbours are joined, where neither is missing.
-pub(super) struct Line {
+pub(crate) struct Line {
     pub name: String,
     /// Which of the colours, where it always has the same; else that of its place.
     pub colour: Option<usize>,
@@ -30,7 +30,7 @@ pub(super) struct Line {
 }
 
 /// A chart of lines.
-pub(super) struct Plot {
+pub(crate) struct Plot {
     /// Unlike that of any other on the page.
     pub id: String,
     pub title: String,
@@ -84,7 +84,7 @@ struct Framed<'a> {
 
 impl Plot {
     /// Draws it.
-    pub(super) fn svg(&self) -> Result<String, PagesError> {
+    pub(crate) fn svg(&self) -> Result<String, PagesError> {
         let mut svg = String::new();
         let (width, height) = (self.width(), ABOVE + self.plot_height() + self.below());
         {
@@ -337,7 +337,7 @@ fn marker(root: &Area<'_>, number: usize, (x, y): Point) -> Drawn {
 }
 
 #[allow(clippy::cast_precision_loss)] // a place on the axis, far below 2^53
-pub(super) fn place(at: usize) -> f64 {
+pub(crate) fn place(at: usize) -> f64 {
     at as f64
 }
 
@@ -364,7 +364,7 @@ fn short_number(number: f64) -> String {
         1e4.. => (1e3, "k"),
         _ => (1.0, ""),
     };
-    format!("{}{unit}", super::text::number(number / by))
+    format!("{}{unit}", crate::text::number(number / by))
 }
 
 /// A colour's number, as a colour that nothing else has.
@@ -377,7 +377,7 @@ fn line_colour(number: usize) -> u8 {
 }
 
 fn text(anchor: HPos, number: u8) -> TextStyle<'static> {
-    let style = crate::chart::text(TEXT, colour(number), anchor);
+    let style = reports::chart::text(TEXT, colour(number), anchor);
     TextStyle { pos: Pos::new(anchor, VPos::Center), ..style }
 }
 

@@ -1,8 +1,8 @@
 //! Made-up runs of every suite, as directories on the disk.
 
 use reports::{
-    Cell, Emulator, Environment, Key, KeptRun, Machine, Metric, Noise, Outcome, Policy, Record, Run,
-    RunDir, RunInfo, Sample, Seen, Source, Status, Subject, Target, Value, Vendor,
+    Cell, Emulator, Environment, KeptRun, Key, Machine, Metric, Noise, Outcome, Policy, Record,
+    Run, RunDir, RunInfo, Sample, Seen, Source, Status, Subject, Target, Value, Vendor,
 };
 use std::path::Path;
 
@@ -161,18 +161,31 @@ impl Made {
         let place = |suite: &str, workload, accesses, every, policy| Cell {
             suite: name(suite),
             switches: 4,
-            ..common::cell(workload, accesses, if every == 0 { "none" } else { "cpuid" }, every, policy)
+            ..common::cell(
+                workload,
+                accesses,
+                if every == 0 { "none" } else { "cpuid" },
+                every,
+                policy,
+            )
         };
         let nothing = place("cost", "none", 0, 0, Policy::Kernel);
         for (what, price) in [("dr-exit-lazy", 891), ("exit-cpuid", 965), ("tracepoint", 1345)] {
-            self.row(on, &nothing, &format!("cost:{what}"), Source::Model, Outcome::ok(price)).samples = 295;
+            self.row(on, &nothing, &format!("cost:{what}"), Source::Model, Outcome::ok(price))
+                .samples = 295;
         }
         let worst = Value::real(0.0015).unwrap();
         self.row(on, &nothing, "residual:tested", Source::Model, Outcome::ok(worst)).samples = 597;
         for (workload, accesses) in [("none", 0), ("n:1", 1), ("n:5", 5), ("n:24", 24)] {
             for every in [0, 1] {
                 let cell = place("cost", workload, accesses, every, Policy::Kernel);
-                self.row(on, &cell, "instructions", Source::Tsc, Outcome::ok(200 + accesses + every * 1800));
+                self.row(
+                    on,
+                    &cell,
+                    "instructions",
+                    Source::Tsc,
+                    Outcome::ok(200 + accesses + every * 1800),
+                );
             }
         }
         for (pattern, accesses) in [("dr7", 1), ("windows", 13)] {
@@ -185,7 +198,8 @@ impl Made {
                 let alone = place("slowdown", pattern, accesses, 0, Policy::Kernel);
                 let row = self.row(on, &cell, &format!("lost:{policy}"), source, Outcome::ok(lost));
                 if source == Source::Model {
-                    row.reason = "not measured, this kernel does not have it; computed".to_owned();
+                    row.reason =
+                        String::from("not measured, this kernel does not have it; computed");
                 }
                 for at in ["1", "10", "40", "full"] {
                     let outcome = match at {
@@ -214,7 +228,8 @@ impl Made {
         let other = place("smp", "windows.moved.vcpu1", 13, 1, Policy::Kernel);
         let lost = "the breakpoint did not fire after the thread had moved";
         self.row(on, &other, "check:breakpoint", Source::Guest, Outcome::failed(None, lost));
-        let open = Outcome::unresolved(Some(Value::count(4)), "no two undisturbed batches were alike");
+        let open =
+            Outcome::unresolved(Some(Value::count(4)), "no two undisturbed batches were alike");
         self.row(on, &other, "dr_exits", Source::Tracepoint, open);
         let trace = place("trace", "load.cpu0", 463, 0, Policy::Kernel);
         let row = self.row(on, &trace, "played_switches", Source::Guest, Outcome::ok(354));
@@ -287,7 +302,7 @@ pub fn hostile(dir: &Path) -> Vec<KeptRun> {
         made = made.on(&subject, &target).policy(&subject, &target, &format!("lazy: {attack}"), 7);
         made = made.others(&subject, &target);
         for row in made.rows.iter_mut().filter(|row| row.status == Status::Skipped) {
-            row.reason = (*attack).to_owned();
+            (*attack).clone_into(&mut row.reason);
         }
         let environment = made.info.environments.last_mut().unwrap();
         environment.microcode = Some((*attack).to_owned());

@@ -1,15 +1,15 @@
 //! Where a guest loses how much of its time: curves by switches per second, the rates at which they
 //! cross 1, 10 and 40 %, and for one pattern the surface over other exits.
 
-use super::PagesError;
-use super::block::{Bit, Block, Cell, Column, Page, Picture, Table};
-use super::plot::{Across, Line, Plot};
-use super::shelf::Group;
-use super::sorted::{numbers, sorted};
-use super::text;
-use super::view::{View, notes};
-use crate::record::{Metric, Record, Source};
-use crate::table::{SLOWDOWN_SUITE, basis};
+use crate::PagesError;
+use crate::block::{Bit, Block, Cell, Column, Page, Picture, Table};
+use crate::plot::{Across, Line, Plot};
+use crate::shelf::Group;
+use crate::sorted::{numbers, sorted};
+use crate::text;
+use crate::view::{View, notes};
+use reports::record::{Metric, Record, Source};
+use reports::table::{SLOWDOWN_SUITE, basis};
 use std::collections::HashMap;
 
 /// Shares of the guest's time, as the rows name them.
@@ -86,7 +86,12 @@ impl<'a> Rows<'a> {
         self.get(pattern, true, &metric).or_else(|| self.get(pattern, false, &metric))
     }
 
-    fn share(&self, interposed: bool, (pattern, policy): Curve<'_>, rate: u64) -> Option<&'a Record> {
+    fn share(
+        &self,
+        interposed: bool,
+        (pattern, policy): Curve<'_>,
+        rate: u64,
+    ) -> Option<&'a Record> {
         self.get(pattern, interposed, &format!("share_lost:{policy}:{rate}"))
     }
 
@@ -102,7 +107,7 @@ fn key(pattern: &str, interposed: bool, metric: &str) -> String {
 }
 
 /// The page of the newest measurements.
-pub(super) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
+pub(crate) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
     let mut page = Page::new("slowdown.html", "Slowdown");
     let groups = view.shelf.newest(SLOWDOWN_SUITE);
     page.blocks.push(Block::paragraph(
@@ -111,10 +116,10 @@ pub(super) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
     ));
     page.blocks.extend(notes(groups.iter().copied()));
     if groups.is_empty() {
-        page.blocks.push(super::absent(SLOWDOWN_SUITE));
+        page.blocks.push(crate::absent(SLOWDOWN_SUITE));
     }
     for group in &groups {
-        page.blocks.push(super::group_heading(view, group));
+        page.blocks.push(crate::group_heading(view, group));
         page.blocks.extend(section(view, group)?);
     }
     Ok(page)
@@ -122,7 +127,7 @@ pub(super) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
 
 /// All of one group.
 #[allow(clippy::cast_precision_loss)] // rates are far below 2^53
-pub(super) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block>, PagesError> {
+pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block>, PagesError> {
     let rows = Rows::of(group);
     let mut blocks = Vec::new();
     for (interposed, title) in
@@ -200,12 +205,7 @@ fn accesses_text(accesses: u64) -> String {
 }
 
 /// The figures of one chart.
-fn shares(
-    view: View<'_, '_>,
-    rows: &Rows<'_>,
-    interposed: bool,
-    pattern: &str,
-) -> Table {
+fn shares(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, pattern: &str) -> Table {
     let mut columns = Column::all(&["#switches/s"]);
     columns.extend(rows.policies.iter().map(|policy| Column::numbers(format!("{policy} %"))));
     let mut table = Table::new(format!("{pattern}: % of time lost"), columns);
@@ -233,8 +233,7 @@ fn share(view: View<'_, '_>, row: Option<&Record>) -> Cell {
 fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str) -> Table {
     let unit = rows.found.values().find(|row| matches!(row.key.metric, Metric::Lost(_)));
     let unit = unit.map_or("", |row| text::short(row.unit));
-    let mut columns =
-        Column::all(&["pattern", "policy", "#accesses"]);
+    let mut columns = Column::all(&["pattern", "policy", "#accesses"]);
     // What a switch loses is measured with other exits: without them it is the same.
     if interposed {
         columns.push(Column::numbers(format!("{unit} lost/switch")));
@@ -252,7 +251,7 @@ fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str)
             let Some(lost) = rows.lost(curve) else { continue };
             let mut cells = vec![
                 Cell::text(*pattern),
-                Bit::badge(rows.policy(curve), super::view::policy_tone(policy)).into(),
+                Bit::badge(rows.policy(curve), crate::view::policy_tone(policy)).into(),
                 Cell::text(accesses.to_string()),
             ];
             cells.extend(interposed.then(|| view.value(lost)));

@@ -5,18 +5,18 @@
 //! suites, whatever the kernels. If none, the newest that shares any of them, and only what is shared is
 //! compared. All that pages know of comparing stands in this file.
 
-use super::PagesError;
-use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
-use super::shelf::{Group, Shelf};
-use super::sorted::{distinct, sorted};
-use super::text;
-use super::view::View;
-use crate::compare::{
+use crate::PagesError;
+use crate::block::{Bit, Block, Cell, Column, Page, Table, Tone};
+use crate::shelf::{Group, Shelf};
+use crate::sorted::{distinct, sorted};
+use crate::text;
+use crate::view::View;
+use reports::compare::{
     Change, CompareError, Comparison, Difference, Rule, Side, Surroundings, compare,
 };
-use crate::kept::samples_of;
-use crate::record::{Key, Larger, Metric, Record, Status, Subject, Target};
-use crate::version::series;
+use reports::kept::samples_of;
+use reports::record::{Key, Larger, Metric, Record, Status, Subject, Target};
+use reports::version::series;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ impl<'a> Scope<'a> {
 }
 
 /// A run held against another.
-pub(super) struct Compared {
+pub(crate) struct Compared {
     pub before: usize,
     pub after: usize,
     /// What came out, or why nothing did.
@@ -59,7 +59,7 @@ pub(super) struct Compared {
 
 /// How many rows came out how.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     pub worse: usize,
     pub missing: usize,
     pub better: usize,
@@ -67,21 +67,21 @@ pub(super) struct Counts {
 }
 
 /// Comparisons as they are asked for, each made once.
-pub(super) struct Comparisons<'s, 'a> {
+pub(crate) struct Comparisons<'s, 'a> {
     shelf: &'s Shelf<'a>,
     scopes: Vec<Scope<'a>>,
     made: HashMap<(usize, usize), Rc<Compared>>,
 }
 
 impl<'s, 'a> Comparisons<'s, 'a> {
-    pub(super) fn new(shelf: &'s Shelf<'a>) -> Self {
+    pub(crate) fn new(shelf: &'s Shelf<'a>) -> Self {
         let runs = 0..shelf.runs.len();
         let scopes = runs.map(|run| Scope::of(shelf.of_run(run))).collect();
         Self { shelf, scopes, made: HashMap::new() }
     }
 
     /// A run held against the one before it; none if no earlier one measured anything of it.
-    pub(super) fn with_the_one_before(
+    pub(crate) fn with_the_one_before(
         &mut self,
         after: usize,
     ) -> Result<Option<Rc<Compared>>, PagesError> {
@@ -90,7 +90,7 @@ impl<'s, 'a> Comparisons<'s, 'a> {
     }
 
     /// Two runs held against each other.
-    pub(super) fn between(
+    pub(crate) fn between(
         &mut self,
         before: usize,
         after: usize,
@@ -105,7 +105,11 @@ impl<'s, 'a> Comparisons<'s, 'a> {
 
     /// Whether a row is another than the same one of an earlier run: an exact one if its value is
     /// another, a noisy one if the comparison of the runs says so.
-    pub(super) fn is_change(&mut self, before: &Record, after: &Record) -> Result<bool, PagesError> {
+    pub(crate) fn is_change(
+        &mut self,
+        before: &Record,
+        after: &Record,
+    ) -> Result<bool, PagesError> {
         if before.deterministic && after.deterministic {
             return Ok((before.value, before.status) != (after.value, after.status));
         }
@@ -144,7 +148,7 @@ impl Compared {
         let shared = |place: &&(&Target, &str)| one.contains(place) && other.contains(place);
         let left_out = one.iter().chain(other).filter(|place| !shared(place));
         let left_out = left_out
-            .map(|(target, suite)| format!("{suite} of {}", super::shelf::target(target)))
+            .map(|(target, suite)| format!("{suite} of {}", crate::shelf::target(target)))
             .collect();
         let shared: Vec<_> = one.iter().filter(shared).collect();
         let [ours, theirs] = [before, after].map(|run| &shelf.runs[run]);
@@ -152,9 +156,8 @@ impl Compared {
             let place = (&record.key.target, record.key.cell.suite.as_str());
             shared.iter().any(|shared| **shared == place)
         };
-        let rows = |run: usize| {
-            shelf.runs[run].run.records.iter().filter(is_shared).cloned().map(Ok)
-        };
+        let rows =
+            |run: usize| shelf.runs[run].run.records.iter().filter(is_shared).cloned().map(Ok);
         let result = match compare(rows(before), rows(after)) {
             Ok(mut comparison) => {
                 if comparison.noisy > 0 {
@@ -176,7 +179,7 @@ impl Compared {
         Ok(Self { before, after, result, surroundings, left_out, changed })
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for difference in self.result.iter().flat_map(|comparison| &comparison.differences) {
             match difference.change {
@@ -190,7 +193,7 @@ impl Compared {
     }
 
     /// One word for all of it.
-    pub(super) fn verdict(&self) -> Bit {
+    pub(crate) fn verdict(&self) -> Bit {
         match &self.result {
             Err(_) => Bit::badge("cannot tell", Tone::Doubtful),
             Ok(comparison) if comparison.is_regression() => Bit::badge("worse", Tone::Bad),
@@ -202,22 +205,22 @@ impl Compared {
     }
 
     /// The file of its page.
-    pub(super) fn file(&self, shelf: &Shelf<'_>) -> String {
-        format!("{}/compared.html", shelf.runs[self.after].folder)
+    pub(crate) fn file(&self, runs: &Shelf<'_>) -> String {
+        format!("{}/compared.html", runs.runs[self.after].folder)
     }
 
     /// Its page.
-    pub(super) fn page(&self, shelf: &Shelf<'_>) -> Page {
-        let view = View { shelf, root: "../" };
-        let [before, after] = [self.before, self.after].map(|run| &shelf.runs[run]);
-        let mut page = Page::new(&self.file(shelf), "Compared with the run before");
+    pub(crate) fn page(&self, runs: &Shelf<'_>) -> Page {
+        let view = View { shelf: runs, root: "../" };
+        let [before, after] = [self.before, self.after].map(|run| &runs.runs[run]);
+        let mut page = Page::new(&self.file(runs), "Compared with the run before");
         page.above = vec![Bit::link(format!("Run {}", text::name(&after.id)), "index.html")];
         page.badges = vec![self.verdict()];
         let kernels = |subjects: &[Subject]| {
             let names: Vec<_> = subjects.iter().map(|it| text::name(&it.to_string())).collect();
             if names.is_empty() { "no rows".to_owned() } else { names.join("; ") }
         };
-        let side = |run: &super::shelf::Volume<'_>, subjects: &[Subject]| {
+        let side = |run: &crate::shelf::Volume<'_>, subjects: &[Subject]| {
             vec![
                 Bit::link(text::name(&run.id), format!("../{}", run.file())),
                 Bit::text(format!(" {}", run.when())).toned(Tone::Faint),
@@ -242,7 +245,7 @@ impl Compared {
             )));
         }
         page.blocks.extend(self.surroundings.as_ref().and_then(surroundings));
-        page.blocks.extend(super::view::notes(shelf.of_run(self.after).iter()));
+        page.blocks.extend(crate::view::notes(runs.of_run(self.after).iter()));
         if let Ok(comparison) = &self.result {
             page.blocks.extend(self.differences(view, comparison));
         }
@@ -259,7 +262,16 @@ impl Compared {
             records.iter().map(|record| ((&record.subject, &record.key), record)).collect()
         };
         let (before, after) = (rows(self.before), rows(self.after));
-        let columns = Column::all(&["outcome", "kernel", "on", "cell", "metric", "#before", "#after", "#difference"]);
+        let columns = Column::all(&[
+            "outcome",
+            "kernel",
+            "on",
+            "cell",
+            "metric",
+            "#before",
+            "#after",
+            "#difference",
+        ]);
         let mut table = Table::new("Rows that differ, the worst first", columns).headed(0).tool();
         for difference in comparison.worst_first().take(MOST) {
             let subject = &difference.subject;
@@ -304,7 +316,7 @@ fn line(
         outcome(difference).into(),
         Cell::text(format!(
             "{} {}",
-            super::shelf::kernel(&difference.subject),
+            crate::shelf::kernel(&difference.subject),
             text::name(&difference.subject.variant)
         )),
         Cell::text(format!("{} {}", key.target.vendor, key.target.machine)),
@@ -345,7 +357,7 @@ fn side(view: View<'_, '_>, key: &Key, side: Option<&Side>, record: Option<&Reco
     let bit = record.map_or(Bit::text(&shown), |record| Bit::link(&shown, view.row(record)));
     let mut bits = vec![bit];
     if side.status != Status::Ok && side.value.is_some() {
-        bits.push(Bit::text(format!(" {}", side.status)).toned(super::view::tone(side.status)));
+        bits.push(Bit::text(format!(" {}", side.status)).toned(crate::view::tone(side.status)));
     }
     let cell = Cell::of(bits);
     side.value.map_or(cell.clone(), |value| cell.sorted_by(value.as_f64()))
@@ -366,7 +378,7 @@ fn change(before: Option<&Side>, after: Option<&Side>) -> Cell {
 }
 
 /// `+12 (+1.50 %)`.
-pub(super) fn difference_text(before: f64, after: f64) -> String {
+pub(crate) fn difference_text(before: f64, after: f64) -> String {
     let difference = after - before;
     let sign = if difference >= 0.0 { "+" } else { "−" };
     let difference = text::number(difference.abs());
@@ -380,22 +392,30 @@ pub(super) fn difference_text(before: f64, after: f64) -> String {
 }
 
 /// The page of all comparisons.
-pub(super) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
+pub(crate) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
     let mut page = Page::new("compared.html", "Compared");
     page.blocks.push(Block::paragraph(
         "Every run held against the newest earlier one that measured the same machines with the same \
          suites, the newest first.",
     ));
-    let columns = Column::all(&["run", "compared with", "outcome", "#worse or changed", "#missing", "#better", "#new", "#equal", "#noisy, same", "#cannot tell"]);
+    let columns = Column::all(&[
+        "run",
+        "compared with",
+        "outcome",
+        "#worse or changed",
+        "#missing",
+        "#better",
+        "#new",
+        "#equal",
+        "#noisy, same",
+        "#cannot tell",
+    ]);
     let mut table = Table::new("Comparisons", columns).tool();
     for compared in all.iter().rev().flatten() {
         let run = |run: usize| {
             let run = &view.shelf.runs[run];
             let href = format!("{}{}", view.root, run.file());
-            Cell::of(vec![
-                Bit::link(text::name(&run.id), href),
-                Bit::faint(run.when()).on_a_line(),
-            ])
+            Cell::of(vec![Bit::link(text::name(&run.id), href), Bit::faint(run.when()).on_a_line()])
         };
         let counts = compared.counts();
         let href = format!("{}{}", view.root, compared.file(view.shelf));

@@ -1,11 +1,11 @@
 //! What pages are made of: the views say what stands on a page, the templates how that looks.
 //!
 //! Texts are plain: the templates escape them. Foreign ones have come through
-//! [`shown`](super::text::shown) before.
+//! [`shown`](crate::text::shown) before.
 
 /// What a text means, beside what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Faint,
     Strong,
@@ -18,7 +18,7 @@ pub(super) enum Tone {
 
 impl Tone {
     /// The style sheet's class.
-    pub(super) const fn class(self) -> &'static str {
+    pub(crate) const fn class(self) -> &'static str {
         match self {
             Self::Plain => "",
             Self::Faint => "faint",
@@ -31,7 +31,7 @@ impl Tone {
     }
 
     /// The same for those who do not see colours.
-    pub(super) const fn mark(self) -> &'static str {
+    pub(crate) const fn mark(self) -> &'static str {
         match self {
             Self::Good => "✓",
             Self::Doubtful => "≈",
@@ -43,7 +43,7 @@ impl Tone {
 
 /// A piece of running text, or of a table's cell.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bit {
+pub(crate) struct Bit {
     pub text: String,
     /// Where it leads; nowhere if empty.
     pub href: String,
@@ -55,7 +55,7 @@ pub(super) struct Bit {
 
 /// How a piece stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     Text,
     /// With a frame and a mark.
     Badge,
@@ -74,61 +74,66 @@ impl Bit {
         Self { text, href, label: String::new(), tone, look }
     }
 
-    pub(super) fn text(text: impl AsRef<str>) -> Self {
+    pub(crate) fn text(text: impl AsRef<str>) -> Self {
         Self::new(text.as_ref(), "", Tone::Plain, Look::Text)
     }
 
-    pub(super) fn link(text: impl AsRef<str>, href: impl AsRef<str>) -> Self {
+    pub(crate) fn link(text: impl AsRef<str>, href: impl AsRef<str>) -> Self {
         Self::new(text.as_ref(), href.as_ref(), Tone::Plain, Look::Text)
     }
 
-    pub(super) fn badge(text: impl AsRef<str>, tone: Tone) -> Self {
+    pub(crate) fn badge(text: impl AsRef<str>, tone: Tone) -> Self {
         Self::new(text.as_ref(), "", tone, Look::Badge)
     }
 
-    pub(super) fn code(text: impl AsRef<str>) -> Self {
+    pub(crate) fn code(text: impl AsRef<str>) -> Self {
         Self::new(text.as_ref(), "", Tone::Plain, Look::Code)
     }
 
-    pub(super) fn faint(text: impl AsRef<str>) -> Self {
+    pub(crate) fn faint(text: impl AsRef<str>) -> Self {
         Self::new(text.as_ref(), "", Tone::Faint, Look::Text)
     }
 
-    pub(super) fn on_a_line(mut self) -> Self {
+    pub(crate) fn on_a_line(mut self) -> Self {
         self.look = Look::Line;
         self
     }
 
-    pub(super) fn toned(mut self, tone: Tone) -> Self {
+    pub(crate) fn toned(mut self, tone: Tone) -> Self {
         self.tone = tone;
         self
     }
 
-    pub(super) fn to(mut self, href: impl AsRef<str>) -> Self {
+    pub(crate) fn to(mut self, href: impl AsRef<str>) -> Self {
         href.as_ref().clone_into(&mut self.href);
         self
     }
 
     /// The style sheet's classes.
-    pub(super) fn classes(&self) -> String {
+    pub(crate) fn classes(&self) -> String {
         let badge = if self.look == Look::Badge { "badge " } else { "" };
         format!("{badge}{}", self.tone.class()).trim_end().to_owned()
     }
 
     /// What stands before a badge for those who do not see colours.
-    pub(super) fn mark(&self) -> &'static str {
+    pub(crate) fn mark(&self) -> &'static str {
         if self.look == Look::Badge { self.tone.mark() } else { "" }
     }
 
-    pub(super) fn labelled(mut self, label: impl AsRef<str>) -> Self {
+    pub(crate) fn labelled(mut self, label: impl AsRef<str>) -> Self {
         label.as_ref().clone_into(&mut self.label);
         self
     }
 }
 
+/// From so many letters on a word is broken wherever the line ends.
+const LONG_WORD: usize = 36;
+/// Up to so many bytes a cell is not broken at all.
+const SHORT: usize = 28;
+
 /// A cell of a table.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     pub bits: Vec<Bit>,
     /// By what its column is sorted, if not by its text.
     pub sort: Option<f64>,
@@ -138,11 +143,11 @@ pub(super) struct Cell {
 
 impl Cell {
     #[inline(never)]
-    pub(super) fn of(bits: Vec<Bit>) -> Self {
+    pub(crate) fn of(bits: Vec<Bit>) -> Self {
         Self { bits, sort: None, class: "" }
     }
 
-    pub(super) fn text(text: impl AsRef<str>) -> Self {
+    pub(crate) fn text(text: impl AsRef<str>) -> Self {
         Self::plain(text.as_ref())
     }
 
@@ -153,28 +158,31 @@ impl Cell {
 
     /// What has no value has a reason: shown as a dash that says it.
     #[inline(never)]
-    pub(super) fn nothing(why: &str) -> Self {
-        Self::of(vec![Bit::faint(crate::table::NOTHING).labelled(why)])
+    pub(crate) fn nothing(why: &str) -> Self {
+        Self::of(vec![Bit::faint(reports::table::NOTHING).labelled(why)])
     }
 
     /// The style sheet's classes, `n` for a number.
-    pub(super) fn classes(&self, is_number: bool) -> String {
-        let is_long = |word: &str| word.chars().count() > super::text::LONG_WORD;
+    pub(crate) fn classes(&self, is_number: bool) -> String {
+        let is_long = |word: &str| word.chars().count() > LONG_WORD;
         let long = self.bits.iter().any(|bit| bit.text.split(' ').any(is_long));
-        let classes = [
-            if is_number { "n" } else { "" },
-            self.class,
-            if long { "long" } else { "" },
-        ];
+        let letters: usize = self.bits.iter().map(|bit| bit.text.len()).sum();
+        let wrap = match letters {
+            _ if long => "long",
+            // A name of some parts is one.
+            ..=SHORT => "short",
+            _ => "",
+        };
+        let classes = [if is_number { "n" } else { "" }, self.class, wrap];
         classes.into_iter().filter(|class| !class.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    pub(super) fn sorted_by(mut self, sort: f64) -> Self {
+    pub(crate) fn sorted_by(mut self, sort: f64) -> Self {
         self.sort = Some(sort);
         self
     }
 
-    pub(super) fn with_class(mut self, class: &'static str) -> Self {
+    pub(crate) fn with_class(mut self, class: &'static str) -> Self {
         self.class = class;
         self
     }
@@ -189,24 +197,24 @@ impl From<Bit> for Cell {
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Column {
+pub(crate) struct Column {
     pub name: String,
     /// Numbers stand at the right.
     pub is_number: bool,
 }
 
 impl Column {
-    pub(super) fn words(name: impl AsRef<str>) -> Self {
+    pub(crate) fn words(name: impl AsRef<str>) -> Self {
         Self { name: name.as_ref().to_owned(), is_number: false }
     }
 
-    pub(super) fn numbers(name: impl AsRef<str>) -> Self {
+    pub(crate) fn numbers(name: impl AsRef<str>) -> Self {
         Self { name: name.as_ref().to_owned(), is_number: true }
     }
 
     /// Columns by name; those of numbers have a `#` before it.
     #[inline(never)]
-    pub(super) fn all(names: &[&str]) -> Vec<Self> {
+    pub(crate) fn all(names: &[&str]) -> Vec<Self> {
         let column = |name: &&str| match name.strip_prefix('#') {
             Some(name) => Self::numbers(name),
             None => Self::words(name),
@@ -217,7 +225,7 @@ impl Column {
 
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// The fragment that leads to it; none if empty.
     pub id: String,
     pub cells: Vec<Cell>,
@@ -231,7 +239,7 @@ impl From<Vec<Cell>> for Row {
 
 /// A table. The first `heads` cells of a row name it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Table {
+pub(crate) struct Table {
     pub caption: String,
     /// Names over several columns and over how many each; none if empty.
     pub groups: Vec<(String, usize)>,
@@ -243,7 +251,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(caption: impl AsRef<str>, columns: Vec<Column>) -> Self {
+    pub(crate) fn new(caption: impl AsRef<str>, columns: Vec<Column>) -> Self {
         Self::plain(caption.as_ref(), columns)
     }
 
@@ -255,7 +263,7 @@ impl Table {
 
     /// The same with names over so many columns each; the rest has none.
     #[inline(never)]
-    pub(super) fn grouped(mut self, groups: &[(&str, usize)]) -> Self {
+    pub(crate) fn grouped(mut self, groups: &[(&str, usize)]) -> Self {
         let known: usize = groups.iter().map(|(_, width)| width).sum();
         self.groups = groups.iter().map(|(name, width)| ((*name).to_owned(), *width)).collect();
         if known < self.columns.len() {
@@ -265,35 +273,35 @@ impl Table {
     }
 
     /// The same with so many cells that name a row.
-    pub(super) fn headed(mut self, heads: usize) -> Self {
+    pub(crate) fn headed(mut self, heads: usize) -> Self {
         self.heads = heads;
         self
     }
 
     /// The same, to be sorted and filtered.
-    pub(super) fn tool(mut self) -> Self {
+    pub(crate) fn tool(mut self) -> Self {
         self.is_tool = true;
         self
     }
 
     #[inline(never)]
-    pub(super) fn push(&mut self, cells: Vec<Cell>) {
+    pub(crate) fn push(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells.into());
     }
 
     /// Whether the cell at this place names its row.
-    pub(super) const fn is_head(&self, at: usize) -> bool {
+    pub(crate) const fn is_head(&self, at: usize) -> bool {
         at < self.heads
     }
 
-    pub(super) fn is_number(&self, at: usize) -> bool {
+    pub(crate) fn is_number(&self, at: usize) -> bool {
         self.columns.get(at).is_some_and(|column| column.is_number)
     }
 }
 
 /// A picture, with the same figures as a table.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     pub caption: String,
     /// Markup that drbench drew; its texts are escaped.
     pub svg: String,
@@ -302,9 +310,13 @@ pub(super) struct Picture {
 
 /// A part of a page.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Block {
+pub(crate) enum Block {
     /// A heading of level 2 or 3, with the fragment that leads to it.
-    Heading { level: u8, id: String, bits: Vec<Bit> },
+    Heading {
+        level: u8,
+        id: String,
+        bits: Vec<Bit>,
+    },
     Paragraph(Vec<Bit>),
     /// A paragraph that stands out.
     Note(Tone, Vec<Bit>),
@@ -318,30 +330,35 @@ pub(super) enum Block {
     /// Side by side where there is room.
     Beside(Vec<Block>),
     /// Closed until somebody opens it.
-    Fold { id: String, summary: Vec<Bit>, is_open: bool, blocks: Vec<Block> },
+    Fold {
+        id: String,
+        summary: Vec<Bit>,
+        is_open: bool,
+        blocks: Vec<Block>,
+    },
 }
 
 impl Block {
     #[inline(never)]
-    pub(super) fn heading(level: u8, id: &str, text: &str) -> Self {
+    pub(crate) fn heading(level: u8, id: &str, text: &str) -> Self {
         Self::Heading { level, id: id.to_owned(), bits: vec![Bit::text(text)] }
     }
 
-    pub(super) fn paragraph(text: impl AsRef<str>) -> Self {
+    pub(crate) fn paragraph(text: impl AsRef<str>) -> Self {
         Self::Paragraph(vec![Bit::text(text)])
     }
 
-    pub(super) fn faint(text: impl AsRef<str>) -> Self {
+    pub(crate) fn faint(text: impl AsRef<str>) -> Self {
         Self::Paragraph(vec![Bit::faint(text)])
     }
 
     /// A paragraph that stands out.
-    pub(super) fn note(tone: Tone, text: impl AsRef<str>) -> Self {
+    pub(crate) fn note(tone: Tone, text: impl AsRef<str>) -> Self {
         Self::Note(tone, vec![Bit::text(text)])
     }
 
     #[inline(never)]
-    pub(super) fn fold(summary: &str, blocks: Vec<Self>) -> Self {
+    pub(crate) fn fold(summary: &str, blocks: Vec<Self>) -> Self {
         let summary = vec![Bit::text(summary)];
         Self::Fold { id: String::new(), summary, is_open: false, blocks }
     }
@@ -349,7 +366,7 @@ impl Block {
 
 /// A page.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// Its file, relative to the directory of all.
     pub file: String,
     pub title: String,
@@ -362,7 +379,7 @@ pub(super) struct Page {
 
 impl Page {
     #[inline(never)]
-    pub(super) fn new(file: &str, title: &str) -> Self {
+    pub(crate) fn new(file: &str, title: &str) -> Self {
         Self {
             file: file.to_owned(),
             title: title.to_owned(),
@@ -373,7 +390,7 @@ impl Page {
     }
 
     /// The way from this page to the directory of all.
-    pub(super) fn root(&self) -> String {
+    pub(crate) fn root(&self) -> String {
         "../".repeat(self.file.matches('/').count())
     }
 }

@@ -1,15 +1,15 @@
 //! What things cost: the fitted prices of every kernel beside each other, how well they explain the
 //! cells, and the sweeps that they come from.
 
-use super::block::{Bit, Block, Cell, Column, Page, Picture, Table, Tone};
-use super::plot::{Across, Line, Plot};
-use super::shelf::Group;
-use super::sorted::numbers;
-use super::text;
-use super::view::{View, notes, status};
-use super::{Meaning, PagesError};
-use crate::record::{Metric, Policy, Record};
-use crate::table::{self, COST_SUITE};
+use crate::block::{Bit, Block, Cell, Column, Page, Picture, Table, Tone};
+use crate::plot::{Across, Line, Plot};
+use crate::shelf::Group;
+use crate::sorted::numbers;
+use crate::text;
+use crate::view::{View, notes, status};
+use crate::{Meaning, PagesError};
+use reports::record::{Metric, Policy, Record};
+use reports::table::{self, COST_SUITE};
 
 /// The sweeps that are drawn: what was asked, and what is placed in the loop.
 const SWEEPS: [(&str, Policy, &str, u64); 5] = [
@@ -23,7 +23,7 @@ const SWEEPS: [(&str, Policy, &str, u64); 5] = [
 const SWEPT: [&str; 2] = ["n:", "none"];
 
 /// The page of the newest measurements.
-pub(super) fn page(view: View<'_, '_>, meaning: Meaning<'_>) -> Result<Page, PagesError> {
+pub(crate) fn page(view: View<'_, '_>, meaning: Meaning<'_>) -> Result<Page, PagesError> {
     let mut page = Page::new("costs.html", "Costs");
     let groups = view.shelf.newest(COST_SUITE);
     page.blocks.push(Block::paragraph(
@@ -32,13 +32,13 @@ pub(super) fn page(view: View<'_, '_>, meaning: Meaning<'_>) -> Result<Page, Pag
     ));
     page.blocks.extend(notes(groups.iter().copied()));
     if groups.is_empty() {
-        page.blocks.push(super::absent(COST_SUITE));
+        page.blocks.push(crate::absent(COST_SUITE));
     }
     if groups.len() > 1 {
         page.blocks.push(Block::Table(beside(view, &groups, meaning)));
     }
     for group in &groups {
-        page.blocks.push(super::group_heading(view, group));
+        page.blocks.push(crate::group_heading(view, group));
         page.blocks.extend(section(view, group, meaning)?);
     }
     Ok(page)
@@ -82,7 +82,7 @@ fn beside(view: View<'_, '_>, groups: &[&Group<'_>], meaning: Meaning<'_>) -> Ta
 }
 
 /// Prices, how far off they are at worst, and the sweep of one group.
-pub(super) fn section(
+pub(crate) fn section(
     view: View<'_, '_>,
     group: &Group<'_>,
     meaning: Meaning<'_>,
@@ -154,7 +154,8 @@ fn sweep(view: View<'_, '_>, group: &Group<'_>) -> Result<Option<Block>, PagesEr
     for row in group.rows.iter().filter(|row| row.key.metric == *metric && row.value.is_some()) {
         let cell = &row.key.cell;
         let kind = (cell.policy, cell.interposed.as_str(), cell.exits_every);
-        let line = SWEEPS.iter().position(|(_, policy, other, every)| kind == (*policy, other, *every));
+        let line =
+            SWEEPS.iter().position(|(_, policy, other, every)| kind == (*policy, other, *every));
         let is_swept = SWEPT.iter().any(|start| cell.workload.as_str().starts_with(start));
         if let (Some(line), true, false, 1) = (line, is_swept, cell.armed, cell.vcpus) {
             found.push(((cell.accesses, line), row));
@@ -199,7 +200,11 @@ fn lines(found: &[((u64, usize), &Record)], accesses: &[u64]) -> Vec<Line> {
             let value = swept(found, *count, number)?.value?.as_f64();
             Some((*count as f64, value, false))
         };
-        Line { name: (*name).to_owned(), colour: None, points: accesses.iter().map(point).collect() }
+        Line {
+            name: (*name).to_owned(),
+            colour: None,
+            points: accesses.iter().map(point).collect(),
+        }
     };
     let lines = SWEEPS.iter().enumerate().map(line);
     lines.filter(|line| line.points.iter().any(Option::is_some)).collect()

@@ -1,22 +1,22 @@
 //! What all views share: rows, statuses and verdicts as pieces of a page, with their links.
 
-use super::block::{Bit, Block, Cell, Tone};
-use super::shelf::{Group, Shelf};
-use super::text;
-use crate::figures::{Figure, Found, Gap};
-use crate::record::{Record, Status};
-use crate::table::{footnotes, lines};
+use crate::block::{Bit, Block, Cell, Tone};
+use crate::shelf::{Group, Shelf};
+use crate::text;
+use reports::figures::{Figure, Found, Gap};
+use reports::record::{Record, Status};
+use reports::table::{footnotes, lines};
 
 /// The runs, as seen from one page.
 #[derive(Clone, Copy)]
-pub(super) struct View<'s, 'a> {
+pub(crate) struct View<'s, 'a> {
     pub shelf: &'s Shelf<'a>,
     /// The way to the directory of all pages.
     pub root: &'s str,
 }
 
 /// How a status looks.
-pub(super) const fn tone(status: Status) -> Tone {
+pub(crate) const fn tone(status: Status) -> Tone {
     match status {
         Status::Ok => Tone::Good,
         Status::Skipped => Tone::Faint,
@@ -26,12 +26,12 @@ pub(super) const fn tone(status: Status) -> Tone {
 }
 
 /// A status as a badge.
-pub(super) fn status(status: Status) -> Bit {
+pub(crate) fn status(status: Status) -> Bit {
     Bit::badge(status.as_str(), tone(status))
 }
 
 /// A policy by name: none is better than another, but a kernel that fits none is.
-pub(super) fn policy_tone(name: &str) -> Tone {
+pub(crate) fn policy_tone(name: &str) -> Tone {
     match name {
         "always" => Tone::Policy("always"),
         "lazy" => Tone::Policy("lazy"),
@@ -44,14 +44,14 @@ pub(super) fn policy_tone(name: &str) -> Tone {
 /// A share of the rows that is told in full.
 const MOST_TROUBLES: usize = 40;
 
-impl<'a> View<'_, 'a> {
+impl View<'_, '_> {
     /// The address of a row.
-    pub(super) fn row(&self, record: &Record) -> String {
+    pub(crate) fn row(&self, record: &Record) -> String {
         self.shelf.row(self.root, record)
     }
 
     /// A row's value, or a dash with the reason.
-    pub(super) fn value(&self, record: &Record) -> Cell {
+    pub(crate) fn value(&self, record: &Record) -> Cell {
         let Some(value) = record.value else {
             return self.absent(record);
         };
@@ -64,22 +64,22 @@ impl<'a> View<'_, 'a> {
     }
 
     /// A row without a value: a dash that says why.
-    pub(super) fn absent(&self, record: &Record) -> Cell {
+    pub(crate) fn absent(&self, record: &Record) -> Cell {
         let reason = format!("{}: {}", record.status, text::shown(&record.reason));
         let dash = match record.status {
-            Status::Skipped => Bit::faint(crate::table::NOTHING),
+            Status::Skipped => Bit::faint(reports::table::NOTHING),
             other => Bit::text(other.as_str()).toned(tone(other)),
         };
         Cell::from(dash.to(self.row(record)).labelled(reason))
     }
 
     /// The same where there may be no such row.
-    pub(super) fn value_of(&self, record: Option<&Record>) -> Cell {
+    pub(crate) fn value_of(&self, record: Option<&Record>) -> Cell {
         record.map_or_else(|| Cell::nothing(""), |record| self.value(record))
     }
 
     /// What the model says of a row.
-    pub(super) fn predicted(&self, record: Option<&Record>) -> Cell {
+    pub(crate) fn predicted(&self, record: Option<&Record>) -> Cell {
         match record.and_then(|record| Some((record, record.predicted?))) {
             Some((record, value)) => {
                 let bit = Bit::link(value.to_string(), self.row(record)).toned(Tone::Faint);
@@ -90,7 +90,7 @@ impl<'a> View<'_, 'a> {
     }
 
     /// A figure, or why there is none.
-    pub(super) fn figure(&self, figure: &Figure<'_>) -> Cell {
+    pub(crate) fn figure(&self, figure: &Figure<'_>) -> Cell {
         match figure {
             Ok(Found { value, row }) => {
                 let shown = if row.deterministic || row.key.target.machine.is_emulated() {
@@ -106,7 +106,7 @@ impl<'a> View<'_, 'a> {
     }
 
     /// A verdict as a badge; none was given if there is no row of it.
-    pub(super) fn verdict(&self, record: Option<&Record>) -> Bit {
+    pub(crate) fn verdict(&self, record: Option<&Record>) -> Bit {
         let Some(record) = record else {
             return Bit::faint("no verdict");
         };
@@ -118,39 +118,39 @@ impl<'a> View<'_, 'a> {
         let bit = Bit::badge(name.clone(), tone).to(self.row(record));
         if record.reason == name { bit } else { bit.labelled(text::shown(&record.reason)) }
     }
+}
 
-    /// How the rows of a group ended, the gravest first: `3 failed, 61 ok`.
-    pub(super) fn outcome(&self, group: &Group<'_>) -> Cell {
-        let mut bits = Vec::new();
-        for one in [Status::Failed, Status::Unresolved, Status::Unconfirmed, Status::Ok] {
-            let rows = group.ended(one);
-            if rows > 0 {
-                bits.extend([Bit::badge(format!("{rows} {one}"), tone(one)), Bit::text(" ")]);
-            }
+/// How the rows of a group ended, the gravest first: `3 failed, 61 ok`.
+pub(crate) fn outcome(group: &Group<'_>) -> Cell {
+    let mut bits = Vec::new();
+    for one in [Status::Failed, Status::Unresolved, Status::Unconfirmed, Status::Ok] {
+        let rows = group.ended(one);
+        if rows > 0 {
+            bits.extend([Bit::badge(format!("{rows} {one}"), tone(one)), Bit::text(" ")]);
         }
-        let skipped = group.ended(Status::Skipped);
-        if skipped > 0 {
-            bits.push(Bit::faint(format!("{skipped} skipped")));
-        }
-        Cell::of(bits)
     }
+    let skipped = group.ended(Status::Skipped);
+    if skipped > 0 {
+        bits.push(Bit::faint(format!("{skipped} skipped")));
+    }
+    Cell::of(bits)
+}
 
-    /// Why rows are not ok, the gravest first; with how many more there are.
-    pub(super) fn troubles(&self, records: &[&'a Record], least: Status) -> Vec<(Status, String)> {
-        let mut troubles = lines(records, least);
-        let more = troubles.len().saturating_sub(MOST_TROUBLES);
-        troubles.truncate(MOST_TROUBLES);
-        let mut told: Vec<_> =
-            troubles.into_iter().map(|(status, line)| (status, text::shown(&line))).collect();
-        if more > 0 {
-            told.push((Status::Skipped, format!("and {more} more reasons: see the rows")));
-        }
-        told
+/// Why rows are not ok, the gravest first; with how many more there are.
+pub(crate) fn troubles(records: &[&Record], least: Status) -> Vec<(Status, String)> {
+    let mut troubles = lines(records, least);
+    let more = troubles.len().saturating_sub(MOST_TROUBLES);
+    troubles.truncate(MOST_TROUBLES);
+    let mut told: Vec<_> =
+        troubles.into_iter().map(|(status, line)| (status, text::shown(&line))).collect();
+    if more > 0 {
+        told.push((Status::Skipped, format!("and {more} more reasons: see the rows")));
     }
+    told
 }
 
 /// What must be said of figures, where they could be taken for something else.
-pub(super) fn notes<'g>(groups: impl Iterator<Item = &'g Group<'g>>) -> Vec<Block> {
+pub(crate) fn notes<'g>(groups: impl Iterator<Item = &'g Group<'g>>) -> Vec<Block> {
     let notes = footnotes(groups.map(|group| group.target));
     notes.into_iter().map(|note| Block::note(Tone::Plain, note)).collect()
 }

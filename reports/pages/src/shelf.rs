@@ -1,24 +1,24 @@
 //! The runs in their order, what they measured, and where each row is shown.
 
-use super::sorted::{distinct, sorted};
-use super::text;
-use crate::figures::Figures;
-use crate::kept::KeptRun;
-use crate::record::{Record, Status, Subject, Target};
-use crate::table::POLICY_SUITE;
-use crate::version::compare_versions;
+use crate::sorted::{distinct, sorted};
+use crate::text;
 use jiff::Timestamp;
+use reports::figures::Figures;
+use reports::kept::KeptRun;
+use reports::record::{Record, Status, Subject, Target};
+use reports::table::POLICY_SUITE;
+use reports::version::compare_versions;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 /// Rows on one page: more make a browser slow.
-pub(super) const ROWS_PER_PAGE: usize = 500;
+pub(crate) const ROWS_PER_PAGE: usize = 500;
 /// Rows of one run that are shown at all. The rest stands in its CSV, as the page says.
-pub(super) const MOST_ROWS: usize = 50_000;
+pub(crate) const MOST_ROWS: usize = 50_000;
 
 /// A run, with the name of its folder.
 #[derive(Clone)]
-pub(super) struct Volume<'a> {
+pub(crate) struct Volume<'a> {
     pub run: &'a KeptRun,
     /// A folder's name that any file system and any address takes.
     pub folder: String,
@@ -28,7 +28,7 @@ pub(super) struct Volume<'a> {
 
 /// What one run measured of one kernel on one target with one suite.
 #[derive(Clone)]
-pub(super) struct Group<'a> {
+pub(crate) struct Group<'a> {
     /// Which run, by its place.
     pub run: usize,
     /// Its place among the run's own.
@@ -40,7 +40,7 @@ pub(super) struct Group<'a> {
 }
 
 /// All runs, the oldest first.
-pub(super) struct Shelf<'a> {
+pub(crate) struct Shelf<'a> {
     pub runs: Vec<Volume<'a>>,
     /// By run, then in the order of the rows.
     pub groups: Vec<Group<'a>>,
@@ -52,7 +52,7 @@ pub(super) struct Shelf<'a> {
 
 impl<'a> Shelf<'a> {
     /// Orders the runs by time. One that was named twice is there once.
-    pub(super) fn of(kept: &'a [KeptRun]) -> Self {
+    pub(crate) fn of(kept: &'a [KeptRun]) -> Self {
         let unsorted: Vec<Volume<'_>> = kept.iter().map(Volume::of).collect();
         let order = |a: &&Volume<'_>, b: &&Volume<'_>| {
             (a.started, &a.id, &a.run.path).cmp(&(b.started, &b.id, &b.run.path))
@@ -76,12 +76,12 @@ impl<'a> Shelf<'a> {
     }
 
     /// The groups of one run.
-    pub(super) fn of_run(&self, run: usize) -> &[Group<'a>] {
+    pub(crate) fn of_run(&self, run: usize) -> &[Group<'a>] {
         &self.groups[self.starts[run]..self.starts[run + 1]]
     }
 
     /// The newest group of every kernel and target with this suite, in the order of summaries.
-    pub(super) fn newest(&self, suite: &str) -> Vec<&Group<'a>> {
+    pub(crate) fn newest(&self, suite: &str) -> Vec<&Group<'a>> {
         let mut newest: HashMap<(&Subject, &Target), &Group<'a>> = HashMap::new();
         for group in self.groups.iter().filter(|group| group.suite == suite) {
             newest.insert((group.subject, group.target), group);
@@ -91,7 +91,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// The suites of all runs, in the order of first appearance.
-    pub(super) fn suites(&self) -> Vec<&'a str> {
+    pub(crate) fn suites(&self) -> Vec<&'a str> {
         distinct(self.groups.iter().map(|group| group.suite))
     }
 
@@ -99,7 +99,7 @@ impl<'a> Shelf<'a> {
     ///
     /// # Panics
     /// If it is of none: views show what they took from here.
-    pub(super) fn place(&self, record: &Record) -> (usize, usize) {
+    pub(crate) fn place(&self, record: &Record) -> (usize, usize) {
         let address = std::ptr::from_ref(record).addr();
         let after = self.places.partition_point(|(begin, ..)| *begin <= address);
         let (begin, length, run) = self.places[after.saturating_sub(1)];
@@ -109,7 +109,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// The address of the row, seen from `root`.
-    pub(super) fn row(&self, root: &str, record: &Record) -> String {
+    pub(crate) fn row(&self, root: &str, record: &Record) -> String {
         let (run, at) = self.place(record);
         let folder = &self.runs[run].folder;
         if at < MOST_ROWS {
@@ -120,18 +120,18 @@ impl<'a> Shelf<'a> {
     }
 
     /// The address of a group on its run's page.
-    pub(super) fn group(&self, root: &str, group: &Group<'_>) -> String {
+    pub(crate) fn group(&self, root: &str, group: &Group<'_>) -> String {
         format!("{root}{}/index.html#{}", self.runs[group.run].folder, group.id())
     }
 }
 
 /// The file of a page of rows, from 0.
-pub(super) fn rows_file(page: usize) -> String {
+pub(crate) fn rows_file(page: usize) -> String {
     if page == 0 { "rows.html".to_owned() } else { format!("rows-{}.html", page + 1) }
 }
 
 /// The fragment of a row.
-pub(super) fn row_id(at: usize) -> String {
+pub(crate) fn row_id(at: usize) -> String {
     format!("r{}", at + 1)
 }
 
@@ -144,12 +144,12 @@ impl<'a> Volume<'a> {
     }
 
     /// When it began, to the second.
-    pub(super) fn when(&self) -> String {
+    pub(crate) fn when(&self) -> String {
         self.started.map_or_else(String::new, |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
     }
 
     /// The page about it.
-    pub(super) fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         format!("{}/index.html", self.folder)
     }
 }
@@ -190,41 +190,41 @@ fn groups(run: usize, records: &[Record]) -> Vec<Group<'_>> {
 
 impl<'a> Group<'a> {
     /// The fragment that leads to it on its run's page.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("g{}", self.number + 1)
     }
 
-    pub(super) fn verdict(&self) -> Option<&'a Record> {
+    pub(crate) fn verdict(&self) -> Option<&'a Record> {
         self.rows.iter().copied().find(|record| record.verdict().is_some())
     }
 
     /// Its figures, if it is of the suite that has some.
-    pub(super) fn figures(&self) -> Option<Figures<'a>> {
+    pub(crate) fn figures(&self) -> Option<Figures<'a>> {
         (self.suite == POLICY_SUITE).then(|| Figures::of(self.rows.clone()))
     }
 
-    pub(super) fn kernel(&self) -> String {
+    pub(crate) fn kernel(&self) -> String {
         kernel(self.subject)
     }
 
     /// The machine as a table's cell names it.
-    pub(super) fn on(&self) -> String {
+    pub(crate) fn on(&self) -> String {
         format!("{} {}", self.target.vendor, self.target.machine)
     }
 
     /// Kernel, variant and machine.
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let variant = text::name(&self.subject.variant);
         format!("{} {variant} · {}", self.kernel(), target(self.target))
     }
 
     /// How many of its rows ended so.
-    pub(super) fn ended(&self, status: Status) -> usize {
+    pub(crate) fn ended(&self, status: Status) -> usize {
         self.rows.iter().filter(|row| row.status == status).count()
     }
 
     /// Kernels by version, targets, variants, suites.
-    pub(super) fn order(&self, other: &Self) -> Ordering {
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
         order(self.subject, other.subject)
             .then_with(|| self.target.cmp(other.target))
             .then_with(|| variant_order(self.subject, other.subject))
@@ -233,22 +233,22 @@ impl<'a> Group<'a> {
 }
 
 /// By version, whatever the variant.
-pub(super) fn order(a: &Subject, b: &Subject) -> Ordering {
+pub(crate) fn order(a: &Subject, b: &Subject) -> Ordering {
     compare_versions(&a.kernel, &b.kernel)
         .then_with(|| compare_versions(&a.kernel_id, &b.kernel_id))
 }
 
 /// Of one version.
-pub(super) fn variant_order(a: &Subject, b: &Subject) -> Ordering {
-    crate::table::variant_order(&a.variant, &b.variant)
+pub(crate) fn variant_order(a: &Subject, b: &Subject) -> Ordering {
+    reports::table::variant_order(&a.variant, &b.variant)
 }
 
 /// A kernel's name, without its variant.
-pub(super) fn kernel(subject: &Subject) -> String {
-    text::name(&crate::table::kernel_name(subject))
+pub(crate) fn kernel(subject: &Subject) -> String {
+    text::name(&reports::table::kernel_name(subject))
 }
 
 /// A machine's name with its CPU.
-pub(super) fn target(target: &Target) -> String {
+pub(crate) fn target(target: &Target) -> String {
     format!("{} on {}, {}", target.vendor, target.machine, text::name(&target.cpu_model))
 }

@@ -1,24 +1,22 @@
 //! Foreign texts and numbers, as pages show them.
 
-use crate::record::{Record, Unit, Value};
+use reports::record::{Record, Unit, Value};
 use std::fmt::Write;
 
 /// Longest foreign text that is shown whole: a page must stay one that a browser opens.
 const LONGEST: usize = 2000;
-/// From so many letters on a word is broken wherever the line ends.
-pub(super) const LONG_WORD: usize = 36;
 /// Longest name in a heading, or in a cell of a table that is to be read across.
 const LONGEST_NAME: usize = 80;
 
 /// A text from a file: without anything that moves what stands beside it, and not endless.
 ///
 /// Control characters and those that turn the direction of writing are shown by number.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     cut(text, LONGEST)
 }
 
 /// The same, shorter: for a name.
-pub(super) fn name(text: &str) -> String {
+pub(crate) fn name(text: &str) -> String {
     cut(text, LONGEST_NAME)
 }
 
@@ -57,7 +55,7 @@ const fn turns(c: char) -> bool {
 
 /// A value as people read it: what is exact in all digits, what is noisy in as many as may mean
 /// anything. The row that it links to has all.
-pub(super) fn value(record: &Record, value: Value) -> String {
+pub(crate) fn value(record: &Record, value: Value) -> String {
     if record.deterministic || value.as_count().is_some_and(|count| count < 1000) {
         return exact(value);
     }
@@ -65,7 +63,7 @@ pub(super) fn value(record: &Record, value: Value) -> String {
 }
 
 /// A number of some digits.
-pub(super) fn number(number: f64) -> String {
+pub(crate) fn number(number: f64) -> String {
     let text = match number.abs() {
         100.0.. => format!("{number:.0}"),
         10.0.. => format!("{number:.1}"),
@@ -90,7 +88,7 @@ fn exact(value: Value) -> String {
 }
 
 /// One of some digits; three decimals where it is large.
-pub(super) fn number_exactly(real: f64) -> String {
+pub(crate) fn number_exactly(real: f64) -> String {
     if real.abs() < 1.0 {
         return number(real);
     }
@@ -99,7 +97,7 @@ pub(super) fn number_exactly(real: f64) -> String {
 }
 
 /// A share as percent.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0".to_owned(),
         tiny if tiny.abs() < 0.01 => "<0.01".to_owned(),
@@ -109,7 +107,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A unit in short.
-pub(super) const fn short(unit: Unit) -> &'static str {
+pub(crate) const fn short(unit: Unit) -> &'static str {
     match unit {
         Unit::Instructions => "instr.",
         unit => unit.as_str(),
@@ -117,7 +115,7 @@ pub(super) const fn short(unit: Unit) -> &'static str {
 }
 
 /// `1 run`, `2 runs`.
-pub(super) fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
@@ -133,7 +131,7 @@ fn word(text: &str) -> String {
 }
 
 /// A command line that a shell splits into these words.
-pub(super) fn command(words: &[String]) -> String {
+pub(crate) fn command(words: &[String]) -> String {
     let words: Vec<_> = words.iter().map(|text| word(&shown(text))).collect();
     words.join(" ")
 }

@@ -1,13 +1,13 @@
 //! Pages, opened in a real browser.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 mod devtools;
 mod world;
 
 use devtools::Browser;
-use reports::pages::{PagesError, write};
+use pages::{PagesError, write};
 use reports::{KeptRun, Record};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +18,9 @@ const DESK: (u32, u32) = (1280, 900);
 const PHONE: (u32, u32) = (360, 740);
 const LOOK: &str = include_str!("look.js");
 
-fn meaning(_: &str) -> Option<&'static str> {
-    Some("what it is")
+/// One price is not known.
+fn meaning(price: &str) -> Option<&'static str> {
+    (price != "tracepoint").then_some("what it is")
 }
 
 /// Runs and their pages, in a directory of their own.
@@ -44,7 +45,8 @@ impl Made {
 /// The path that a link leads to, and its fragment.
 fn target(page: &Path, link: &str) -> (PathBuf, String) {
     let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
-    let mut place = if path.is_empty() { page.to_owned() } else { page.parent().unwrap().to_owned() };
+    let mut place =
+        if path.is_empty() { page.to_owned() } else { page.parent().unwrap().to_owned() };
     for part in path.split('/').filter(|part| !part.is_empty()) {
         match part {
             ".." => drop(place.pop()),
@@ -70,7 +72,12 @@ fn walk(browser: &Browser, out: &Path) -> BTreeMap<PathBuf, BTreeSet<String>> {
                 continue;
             }
             let texts = |part: &str| -> Vec<String> {
-                seen[part].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+                seen[part]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|it| it.as_str().unwrap().to_owned())
+                    .collect()
             };
             pages.insert(page.clone(), texts("ids").into_iter().collect());
             for link in texts("links") {
@@ -123,9 +130,15 @@ fn every_page_opens_without_complaint_in_both_schemes_and_on_a_phone() {
     let made = Made::of(world::nights);
     let out = made.out();
     let pages = walk(&Browser::start(), &out);
-    let there: BTreeSet<PathBuf> =
-        files(&out).into_iter().filter(|path| path.extension().is_some_and(|it| it == "html")).collect();
-    assert_eq!(pages.keys().cloned().collect::<BTreeSet<_>>(), there, "pages that nothing leads to");
+    let there: BTreeSet<PathBuf> = files(&out)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "html"))
+        .collect();
+    assert_eq!(
+        pages.keys().cloned().collect::<BTreeSet<_>>(),
+        there,
+        "pages that nothing leads to"
+    );
     for run in &made.runs {
         let folder = format!("run-{}", run.records[0].run.run_id);
         let rows = &pages[&out.join(folder).join("rows.html")];
@@ -171,7 +184,8 @@ fn the_keyboard_reaches_the_content_and_scripts_sort_and_filter() {
     browser.dress(DESK, "light");
     browser.open(&out.join("run-night-000/rows.html"), "");
     browser.press("Tab", 9);
-    let focused = || browser.evaluate("document.activeElement.className || document.activeElement.id");
+    let focused =
+        || browser.evaluate("document.activeElement.className || document.activeElement.id");
     assert_eq!(focused(), "skip");
     browser.press("Enter", 13);
     assert_eq!(focused(), "main");
@@ -272,7 +286,10 @@ fn what_was_not_measured_is_a_dash_with_its_reason() {
     assert!(page.contains("skipped: no rate loses so much"), "the reason of a missing crossing");
     let overview = fs::read_to_string(out.join("index.html")).unwrap();
     assert!(overview.contains("not measured") && overview.contains('–'));
-    assert!(overview.contains("Lab figures are instructions, guest and host kernel together, not cycles."));
+    assert!(
+        overview
+            .contains("Lab figures are instructions, guest and host kernel together, not cycles.")
+    );
 }
 
 #[test]
@@ -322,7 +339,9 @@ fn a_directory_of_somebody_else_stays_and_earlier_pages_are_replaced_whole() {
 fn long(dir: &Path, rows: u64) -> KeptRun {
     let mut made = world::Made::new(0);
     let cell = |at| common::cell("windows", at, "none", 0, reports::Policy::Kernel);
-    let row = |at| common::record(&cell(at), "dr_exits", reports::Source::Tracepoint, reports::Outcome::ok(at));
+    let row = |at| {
+        common::record(&cell(at), "dr_exits", reports::Source::Tracepoint, reports::Outcome::ok(at))
+    };
     made.rows = (0..rows).map(|at| Record { run: made.info.run.clone(), ..row(at) }).collect();
     made.kept(dir)
 }

@@ -1,8 +1,8 @@
 //! The directory of the pages: written beside, then put in its place in one step.
 
-use super::PagesError;
-use crate::store::StoreError;
+use crate::PagesError;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use reports::store::StoreError;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ const ABOUT: &str = "drbench report --html wrote this directory, and replaces al
                      Open index.html.\n";
 
 /// Where pages are written until all are there.
-pub(super) struct Output {
+pub(crate) struct Output {
     /// Where they go; a symbolic link is followed.
     place: PathBuf,
     beside: tempfile::TempDir,
@@ -24,7 +24,7 @@ impl Output {
     ///
     /// # Errors
     /// `dir` is there and not of drbench's making, or holds the runs; or the file system's.
-    pub(super) fn begin<'p>(
+    pub(crate) fn begin<'p>(
         dir: &Path,
         runs: impl Iterator<Item = &'p Path>,
     ) -> Result<Self, PagesError> {
@@ -63,7 +63,7 @@ impl Output {
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn write(&self, file: &str, text: &str) -> Result<(), PagesError> {
+    pub(crate) fn write(&self, file: &str, text: &str) -> Result<(), PagesError> {
         let path = self.pages().join(file);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(StoreError::io("create directory", parent))?;
@@ -75,13 +75,12 @@ impl Output {
     ///
     /// # Errors
     /// The file system's; what was there before stays whole.
-    pub(super) fn finish(self) -> Result<(), PagesError> {
+    pub(crate) fn finish(self) -> Result<(), PagesError> {
         let (pages, place) = (self.pages(), &self.place);
         if !self.replaces {
             return Ok(fs::rename(&pages, place).map_err(StoreError::io("create", place))?);
         }
-        let exchanged =
-            renameat2(AT_FDCWD, &pages, AT_FDCWD, place, RenameFlags::RENAME_EXCHANGE);
+        let exchanged = renameat2(AT_FDCWD, &pages, AT_FDCWD, place, RenameFlags::RENAME_EXCHANGE);
         if exchanged.is_ok() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven through its DevTools pipe: messages are JSON, each ended by a zero byte.
+//! A headless Chromium, driven through its `DevTools` pipe: messages are JSON, each ended by a zero byte.
 
 use serde_json::{Value as Json, json};
 use std::cell::{Cell, RefCell};
@@ -24,7 +24,8 @@ pub struct Browser {
 
 /// Where `ci/readers/chromium` puts it: the rule of `cache_dir` in ci/lib.sh.
 fn program() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let cache = set("DRBENCH_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("drbench")))
         .or_else(|| Some(set("HOME")?.join(".cache/drbench")))
@@ -79,7 +80,7 @@ impl Browser {
         let target = target["targetId"].as_str().unwrap().to_owned();
         let attach = json!({ "targetId": target, "flatten": true });
         let session = browser.ask("Target.attachToTarget", &attach);
-        browser.session = session["sessionId"].as_str().unwrap().to_owned();
+        session["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         for domain in ["Page", "Runtime", "Log", "Network", "DOM"] {
             browser.ask(&format!("{domain}.enable"), &json!({}));
         }
@@ -184,14 +185,13 @@ impl Browser {
         let complaint = |event: &Json| -> Option<String> {
             let about = &event["params"];
             match event["method"].as_str()? {
-                "Runtime.exceptionThrown" => Some(about.to_string()),
+                "Runtime.exceptionThrown" | "Network.loadingFailed" => Some(about.to_string()),
                 "Runtime.consoleAPICalled" if about["type"] == "error" => Some(about.to_string()),
                 "Log.entryAdded" if about["entry"]["level"] == "error" => Some(about.to_string()),
                 "Network.requestWillBeSent" => {
                     let url = about["request"]["url"].as_str()?;
                     (!url.starts_with(&below)).then(|| format!("asked for {url}"))
                 }
-                "Network.loadingFailed" => Some(about.to_string()),
                 _ => None,
             }
         };

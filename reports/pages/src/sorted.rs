@@ -4,21 +4,21 @@
 use std::cmp::Ordering;
 
 /// The same in this order; equal ones stay as they stood.
-pub(super) fn sorted<T: Copy>(items: &[T], order: &dyn Fn(&T, &T) -> Ordering) -> Vec<T> {
+pub(crate) fn sorted<T: Copy>(items: &[T], order: &dyn Fn(&T, &T) -> Ordering) -> Vec<T> {
     let places = places(items.len(), &|one, other| order(&items[one], &items[other]));
     places.into_iter().map(|at| items[at]).collect()
 }
 
 /// Places from 0 in this order.
 #[inline(never)]
-pub(super) fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+pub(crate) fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut places: Vec<usize> = (0..count).collect();
     places.sort_by(|one, other| order(*one, *other));
     places
 }
 
 /// Each once, in the order of first appearance.
-pub(super) fn distinct<T: Copy + PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+pub(crate) fn distinct<T: Copy + PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut known = Vec::new();
     for item in items {
         if !known.contains(&item) {
@@ -30,7 +30,7 @@ pub(super) fn distinct<T: Copy + PartialEq>(items: impl Iterator<Item = T>) -> V
 
 /// Each number once, the smallest first.
 #[inline(never)]
-pub(super) fn numbers(items: &mut dyn Iterator<Item = u64>) -> Vec<u64> {
+pub(crate) fn numbers(items: &mut dyn Iterator<Item = u64>) -> Vec<u64> {
     let known = distinct(items);
     sorted(&known, &|one, other| one.cmp(other))
 }

@@ -1,15 +1,15 @@
 //! The checks: counts beside their predictions, counters that are independent of each other, and
 //! whether the guest found what it should.
 
-use super::block::{Bit, Block, Cell, Column, Page, Table, Tone};
-use super::cells::{self, Agreement};
-use super::shelf::Group;
-use super::text;
-use super::view::{View, notes, status};
-use crate::record::{Metric, Status};
+use crate::block::{Bit, Block, Cell, Column, Page, Table, Tone};
+use crate::cells::{self, Agreement};
+use crate::shelf::Group;
+use crate::text;
+use crate::view::{View, notes, outcome, status, troubles};
+use reports::record::{Metric, Status};
 
 /// The page of the newest measurements.
-pub(super) fn page(view: View<'_, '_>) -> Page {
+pub(crate) fn page(view: View<'_, '_>) -> Page {
     let mut page = Page::new("checks.html", "Checks");
     page.blocks.push(Block::paragraph(
         "Is the kernel still correct, and do the counts hold? The newest measurement of every kernel \
@@ -24,14 +24,17 @@ pub(super) fn page(view: View<'_, '_>) -> Page {
     page.blocks.push(Block::heading(2, "open", "What is not as it should be, or not known"));
     let mut is_all_well = true;
     for group in &groups {
-        let troubles = view.troubles(&group.rows, Status::Unconfirmed);
+        let troubles = troubles(&group.rows, Status::Unconfirmed);
         if troubles.is_empty() {
             continue;
         }
         is_all_well = false;
-        let title = Bit::link(format!("{} · {}", group.title(), group.suite), view.shelf.group(view.root, group));
+        let title = Bit::link(
+            format!("{} · {}", group.title(), group.suite),
+            view.shelf.group(view.root, group),
+        );
         page.blocks.push(Block::Paragraph(vec![title]));
-        page.blocks.push(Block::List(super::trouble_lines(troubles)));
+        page.blocks.push(Block::List(crate::trouble_lines(troubles)));
     }
     if is_all_well {
         let well = "Every row that could be measured is as it should be.";
@@ -43,7 +46,10 @@ pub(super) fn page(view: View<'_, '_>) -> Page {
 }
 
 fn summary(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
-    let columns = Column::all(&["kernel", "variant", "on", "suite", "verdict", "#equal", "#of", "#equal", "#of", "#passed", "#of", "rows"]);
+    let columns = Column::all(&[
+        "kernel", "variant", "on", "suite", "verdict", "#equal", "#of", "#equal", "#of", "#passed",
+        "#of", "rows",
+    ]);
     let mut table = Table::new("How many came out as they should", columns)
         .grouped(&[
             ("", 5),
@@ -72,7 +78,7 @@ fn summary(view: View<'_, '_>, groups: &[&Group<'_>]) -> Table {
         cells.extend(pair(sums.equal, sums.predicted));
         cells.extend(pair(sums.agreed, sums.counted_twice));
         cells.extend(pair(sums.passed, sums.checks));
-        cells.push(view.outcome(group));
+        cells.push(outcome(group));
         table.push(cells);
     }
     table
@@ -97,7 +103,10 @@ fn fast_paths(view: View<'_, '_>, groups: &[&Group<'_>]) -> Block {
     let mut table = Table::new(caption, columns);
     for group in groups {
         let probed = |kind: &str| {
-            group.rows.iter().find(|row| matches!(&row.key.metric, Metric::Fastpath(it) if it.as_str() == kind))
+            group
+                .rows
+                .iter()
+                .find(|row| matches!(&row.key.metric, Metric::Fastpath(it) if it.as_str() == kind))
         };
         if !kinds.iter().any(|kind| probed(kind).is_some()) {
             continue;
@@ -110,7 +119,7 @@ fn fast_paths(view: View<'_, '_>, groups: &[&Group<'_>]) -> Block {
         ];
         cells.extend(kinds.iter().map(|kind| match probed(kind) {
             None => Cell::nothing("not probed"),
-            Some(row) => match row.value.and_then(crate::Value::as_count) {
+            Some(row) => match row.value.and_then(reports::Value::as_count) {
                 Some(0) => Bit::link("no", view.row(row)).into(),
                 Some(_) => Bit::link("fast path", view.row(row)).toned(Tone::Strong).into(),
                 None => view.absent(row),
@@ -122,7 +131,7 @@ fn fast_paths(view: View<'_, '_>, groups: &[&Group<'_>]) -> Block {
 }
 
 /// The checks and cells of one group.
-pub(super) fn section(view: View<'_, '_>, group: &Group<'_>) -> Vec<Block> {
+pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Vec<Block> {
     let mut blocks: Vec<Block> = cells::checks(view, group).into_iter().collect();
     if cells::has_counts(group) {
         blocks.extend(cells::table(view, group));

@@ -1,23 +1,19 @@
 //! All rows of a run, with all columns, so many on a page.
 
-use super::block::{Bit, Block, Cell, Column, Page, Row, Table, Tone};
-use super::shelf::{MOST_ROWS, ROWS_PER_PAGE, Volume, row_id, rows_file};
-use super::text;
-use super::view::status;
-use crate::record::columns::Part;
-use crate::record::{Record, header};
-use crate::store::RESULTS;
+use crate::block::{Bit, Block, Cell, Column, Page, Row, Table, Tone};
+use crate::shelf::{MOST_ROWS, ROWS_PER_PAGE, Volume, row_id, rows_file};
+use crate::text;
+use crate::view::status;
 use csv::StringRecord;
+use reports::record::{Record, header};
+use reports::store::RESULTS;
 
 /// The pages of one run's rows. The first is there even if there are none.
-pub(super) fn pages(run: &Volume<'_>) -> Vec<Page> {
+pub(crate) fn pages(run: &Volume<'_>) -> Vec<Page> {
     let records = &run.run.records;
     let shown = &records[..records.len().min(MOST_ROWS)];
-    let pages: Vec<&[Record]> = if shown.is_empty() {
-        vec![&[]]
-    } else {
-        shown.chunks(ROWS_PER_PAGE).collect()
-    };
+    let pages: Vec<&[Record]> =
+        if shown.is_empty() { vec![&[]] } else { shown.chunks(ROWS_PER_PAGE).collect() };
     let all = pages.len();
     pages.into_iter().enumerate().map(|(number, rows)| page(run, number, all, rows)).collect()
 }
@@ -30,7 +26,8 @@ fn page(run: &Volume<'_>, number: usize, all: usize, records: &[Record]) -> Page
     let mut page = Page::new(&format!("{}/{}", run.folder, rows_file(number)), &title);
     page.above = vec![Bit::link(format!("Run {}", text::name(&run.id)), "index.html")];
     let total = run.run.records.len();
-    let file = if run.run.path.is_dir() { run.run.path.join(RESULTS) } else { run.run.path.clone() };
+    let file =
+        if run.run.path.is_dir() { run.run.path.join(RESULTS) } else { run.run.path.clone() };
     let mut lead = vec![
         Bit::text(format!("{} of ", text::count(total, "row"))),
         Bit::code(text::shown(&file.display().to_string())),
@@ -63,7 +60,7 @@ fn page(run: &Volume<'_>, number: usize, all: usize, records: &[Record]) -> Page
 /// Columns with the same text in all rows are told once, above.
 fn table(records: &[Record], first: usize) -> [Block; 2] {
     let names = header::<Record>();
-    let texts: Vec<StringRecord> = records.iter().map(texts).collect();
+    let texts: Vec<StringRecord> = records.iter().map(Record::fields).collect();
     let field = |row: &StringRecord, at: usize| row.get(at).unwrap_or_default().to_owned();
     let is_common = |at: &usize| {
         let one = field(&texts[0], *at);
@@ -72,7 +69,8 @@ fn table(records: &[Record], first: usize) -> [Block; 2] {
     let (common, own): (Vec<usize>, Vec<usize>) = (0..names.len()).partition(is_common);
     let facts = common.iter().map(|at| {
         let text = field(&texts[0], *at);
-        let text = if text.is_empty() { Bit::faint("empty") } else { Bit::text(text::shown(&text)) };
+        let text =
+            if text.is_empty() { Bit::faint("empty") } else { Bit::text(text::shown(&text)) };
         (names[*at].to_owned(), vec![text])
     });
     let facts = Block::Fold {
@@ -82,7 +80,10 @@ fn table(records: &[Record], first: usize) -> [Block; 2] {
         blocks: vec![Block::Facts(facts.collect())],
     };
     let mut columns = Column::all(&["#row"]);
-    columns.extend(own.iter().map(|at| Column { name: names[*at].to_owned(), is_number: is_number(names[*at]) }));
+    columns.extend(
+        own.iter()
+            .map(|at| Column { name: names[*at].to_owned(), is_number: is_number(names[*at]) }),
+    );
     let mut table = Table::new("Rows as they stand in the file", columns).tool();
     for (at, row) in texts.iter().enumerate() {
         let mut cells = vec![Cell::text((first + at + 1).to_string())];
@@ -92,16 +93,18 @@ fn table(records: &[Record], first: usize) -> [Block; 2] {
     [facts, Block::Table(table)]
 }
 
-fn texts(record: &Record) -> StringRecord {
-    let mut row = StringRecord::new();
-    record.write(&mut row);
-    row
-}
-
 fn is_number(column: &str) -> bool {
     const NUMBERS: [&str; 10] = [
-        "exits_every", "vcpus", "accesses", "work", "switches", "value", "ci_low", "ci_high",
-        "samples", "predicted",
+        "exits_every",
+        "vcpus",
+        "accesses",
+        "work",
+        "switches",
+        "value",
+        "ci_low",
+        "ci_high",
+        "samples",
+        "predicted",
     ];
     NUMBERS.contains(&column)
 }

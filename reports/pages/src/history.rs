@@ -1,18 +1,18 @@
 //! What became of the figures: over kernel versions, and run by run. Changes are marked: of an exact
 //! figure any difference, of a noisy one what the comparison of the two runs says.
 
-use super::PagesError;
-use super::block::{Bit, Block, Cell, Column, Page, Picture, Table, Tone};
-use super::compared::{Comparisons, difference_text};
-use super::plot::{Across, Line, Plot, place};
-use super::shelf::{Group, order};
-use super::sorted::{distinct, sorted};
-use super::text;
-use super::view::{View, notes};
-use crate::figures::{Figure, Found, Gap};
-use crate::record::{Metric, Record, Subject, Target, Unit};
-use crate::table::{COST_SUITE, POLICY_SUITE, SLOWDOWN_SUITE};
-use crate::version::series;
+use crate::PagesError;
+use crate::block::{Bit, Block, Cell, Column, Page, Picture, Table, Tone};
+use crate::compared::{Comparisons, difference_text};
+use crate::plot::{Across, Line, Plot, place};
+use crate::shelf::{Group, order};
+use crate::sorted::{distinct, sorted};
+use crate::text;
+use crate::view::{View, notes};
+use reports::figures::{Figure, Found, Gap};
+use reports::record::{Metric, Record, Subject, Target, Unit};
+use reports::table::{COST_SUITE, POLICY_SUITE, SLOWDOWN_SUITE};
+use reports::version::series;
 use std::collections::HashMap;
 
 /// Runs in one chart: of more the newest.
@@ -87,7 +87,7 @@ fn cell(
 }
 
 /// The page.
-pub(super) fn page(
+pub(crate) fn page(
     view: View<'_, '_>,
     comparisons: &mut Comparisons<'_, '_>,
 ) -> Result<Page, PagesError> {
@@ -99,7 +99,8 @@ pub(super) fn page(
     let newest = view.shelf.newest(POLICY_SUITE);
     page.blocks.extend(notes(newest.iter().copied()));
     page.blocks.push(Block::heading(2, "versions", "Over kernel versions"));
-    let versions = by_version(view, &newest, comparisons, &["a DR exit", "a switch", "another exit"])?;
+    let versions =
+        by_version(view, &newest, comparisons, &["a DR exit", "a switch", "another exit"])?;
     if versions.is_empty() {
         page.blocks.push(Block::paragraph(
             "Fewer than two kernel versions on one machine have figures of the policy suite.",
@@ -122,7 +123,7 @@ type Place<'a> = (&'a Target, &'a str);
 
 /// For each unit and figure a chart with the kernels in their order and a line for each machine and
 /// variant.
-pub(super) fn by_version(
+pub(crate) fn by_version(
     view: View<'_, '_>,
     groups: &[&Group<'_>],
     comparisons: &mut Comparisons<'_, '_>,
@@ -181,7 +182,7 @@ fn version_chart<'a>(
     columns.extend(names.iter().map(|name| Column::numbers(format!("{name} ({short})"))));
     let mut table = Table::new(format!("{title}: {unit}"), columns);
     let mut rows: Vec<Vec<Cell>> =
-        kernels.iter().map(|subject| vec![Cell::text(super::shelf::kernel(subject))]).collect();
+        kernels.iter().map(|subject| vec![Cell::text(crate::shelf::kernel(subject))]).collect();
     let mut lines = Vec::new();
     for (figures, name) in found.iter().zip(names) {
         let mut points = Vec::new();
@@ -204,7 +205,9 @@ fn version_chart<'a>(
             lines.push(Line { name, colour: None, points });
         }
     }
-    rows.into_iter().for_each(|row| table.push(row));
+    for row in rows {
+        table.push(row);
+    }
     if lines.is_empty() {
         return Ok(Some(Block::Table(table)));
     }
@@ -216,7 +219,9 @@ fn version_chart<'a>(
             kernels.len()
         ),
         title: title.clone(),
-        across: Across::Names(kernels.iter().map(|subject| super::shelf::kernel(subject)).collect()),
+        across: Across::Names(
+            kernels.iter().map(|subject| crate::shelf::kernel(subject)).collect(),
+        ),
         up: unit.to_string(),
         is_share: false,
         lines,
@@ -298,10 +303,12 @@ fn run_chart(
     let mut columns = Column::all(&["run", "kernel", "verdict"]);
     columns.extend(names.iter().map(|(name, _)| Column::numbers(name)));
     let mut table = Table::new("The same figures, the oldest run first", columns);
-    let mut lines: Vec<Line> =
-        names.iter().map(|(name, _)| Line { name: name.clone(), colour: None, points: Vec::new() }).collect();
+    let mut lines: Vec<Line> = names
+        .iter()
+        .map(|(name, _)| Line { name: name.clone(), colour: None, points: Vec::new() })
+        .collect();
     let mut before: Vec<Option<Found<'_>>> = vec![None; names.len()];
-    let mut changes = 0;
+    let mut marked = 0;
     let mut unit = Unit::None;
     for (at, group) in newest.iter().enumerate() {
         let run = &view.shelf.runs[group.run];
@@ -323,7 +330,7 @@ fn run_chart(
                 (Some(before), Ok(found)) => is_change(comparisons, &before, found)?,
                 _ => false,
             };
-            changes += usize::from(changed);
+            marked += usize::from(changed);
             cells.push(cell(view, figure, before[place_of].as_ref(), changed));
             let point = figure.as_ref().ok().map(|found| (place(at), found.value, changed));
             if let (Ok(found), true) = (figure, is_cost) {
@@ -334,17 +341,15 @@ fn run_chart(
         }
         table.push(cells);
     }
-    let machine = super::shelf::target(target);
+    let machine = crate::shelf::target(target);
     let title = format!("{series} {} · {machine}, suite {suite}", text::name(variant));
-    let marked = if changes == 0 {
+    let told = if marked == 0 {
         "nothing changed".to_owned()
     } else {
-        format!("{} marked", text::count(changes, "change"))
+        format!("{} marked", text::count(marked, "change"))
     };
     let mut is_cost = names.iter().map(|(_, is_cost)| *is_cost);
-    lines.retain(|line| {
-        is_cost.next().unwrap_or(false) && line.points.iter().any(Option::is_some)
-    });
+    lines.retain(|line| is_cost.next().unwrap_or(false) && line.points.iter().any(Option::is_some));
     // More lines than can be told apart stand in the table only.
     lines.truncate(8);
     let mut blocks = Vec::new();
@@ -353,7 +358,7 @@ fn run_chart(
             id: format!("h{number}"),
             title: title.clone(),
             about: format!(
-                "{}, {marked}. The table below has the figures.",
+                "{}, {told}. The table below has the figures.",
                 text::count(newest.len(), "run")
             ),
             across: Across::Names(newest.iter().map(|group| short_when(view, group)).collect()),
@@ -368,7 +373,7 @@ fn run_chart(
     if groups.len() > newest.len() {
         blocks.push(Block::faint(format!("The newest {} of {} runs.", newest.len(), groups.len())));
     }
-    let summary = vec![Bit::text(format!("{title}: {}, {marked}", text::count(newest.len(), "run")))];
+    let summary = vec![Bit::text(format!("{title}: {}, {told}", text::count(newest.len(), "run")))];
     Ok(Block::Fold { id: format!("series-{number}"), summary, is_open, blocks })
 }
 

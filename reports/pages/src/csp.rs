@@ -3,13 +3,13 @@
 use sha2::{Digest, Sha256};
 
 /// The style of all pages.
-pub(super) const STYLE: &str = include_str!("../../templates/style.css");
+pub(crate) const STYLE: &str = include_str!("../templates/style.css");
 /// Sorting and filtering. Pages work without it.
-pub(super) const SCRIPT: &str = include_str!("../../templates/script.js");
+pub(crate) const SCRIPT: &str = include_str!("../templates/script.js");
 
 /// The content security policy: whatever a foreign text were to smuggle in, it would neither run nor
 /// load anything. Style and script are known by their checksums.
-pub(super) fn policy() -> String {
+pub(crate) fn policy() -> String {
     format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         source(STYLE),

@@ -1,18 +1,18 @@
 //! The cells of a suite: counts beside predictions, independent counters beside each other, costs.
 
-use super::block::{Bit, Block, Cell, Column, Table};
-use super::shelf::Group;
-use super::text;
-use super::view::{View, status};
-use crate::record::{Metric, Record, Source, Status, Unit};
-use crate::table::{self, Row};
+use crate::block::{Bit, Block, Cell, Column, Table};
+use crate::shelf::Group;
+use crate::text;
+use crate::view::{View, status};
+use reports::record::{Metric, Record, Source, Status, Unit};
+use reports::table::{self, Row};
 
 /// Cells in one table: more make a page that nobody reads. The rows have all.
 const MOST_CELLS: usize = 300;
 
 /// Cells of one group whose counters can be held against each other.
 #[derive(Default)]
-pub(super) struct Agreement {
+pub(crate) struct Agreement {
     /// Counts that have a prediction.
     pub predicted: usize,
     /// Of those, how many are equal to it.
@@ -27,10 +27,11 @@ pub(super) struct Agreement {
 }
 
 impl Agreement {
-    pub(super) fn of(group: &Group<'_>) -> Self {
+    pub(crate) fn of(group: &Group<'_>) -> Self {
         let mut sums = Self::default();
         for row in &group.rows {
-            if let (Some(value), Some(predicted), Unit::Exits) = (row.value, row.predicted, row.unit)
+            if let (Some(value), Some(predicted), Unit::Exits) =
+                (row.value, row.predicted, row.unit)
             {
                 sums.predicted += 1;
                 sums.equal += usize::from(value == predicted);
@@ -58,16 +59,28 @@ fn total<'a>(cell: &Row<'a>, source: Source) -> Option<&'a Record> {
 }
 
 /// Whether the group has cells in which something was counted.
-pub(super) fn has_counts(group: &Group<'_>) -> bool {
+pub(crate) fn has_counts(group: &Group<'_>) -> bool {
     group.rows.iter().any(|row| matches!(row.key.metric, Metric::Exits | Metric::DrExits))
 }
 
 /// The table of a group's cells.
-pub(super) fn table(view: View<'_, '_>, group: &Group<'_>) -> Vec<Block> {
+pub(crate) fn table(view: View<'_, '_>, group: &Group<'_>) -> Vec<Block> {
     let cells = table::rows(&group.rows);
     let cost = table::cost(&group.rows).map(|(metric, _)| metric);
     let unit = cost.map_or("", |metric| text::short(metric.unit()));
-    let mut columns = Column::all(&["workload", "other exit / every", "policy asked", "#accesses", "#switches", "#measured", "#predicted", "#statistics", "#tracepoint", "#predicted", "#async"]);
+    let mut columns = Column::all(&[
+        "workload",
+        "other exit / every",
+        "policy asked",
+        "#accesses",
+        "#switches",
+        "#measured",
+        "#predicted",
+        "#statistics",
+        "#tracepoint",
+        "#predicted",
+        "#async",
+    ]);
     if cost.is_some() {
         columns.push(Column::numbers(format!("{unit}/switch")));
     }
@@ -123,7 +136,7 @@ fn cost_cell(view: View<'_, '_>, record: Option<&Record>) -> Cell {
 }
 
 /// The checks of a group by name: how many passed, and why the others did not.
-pub(super) fn checks(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
+pub(crate) fn checks(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
     let mut named: Vec<(String, Vec<&Record>)> = Vec::new();
     for row in &group.rows {
         let Metric::Check(name) = &row.key.metric else { continue };
