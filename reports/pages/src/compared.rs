@@ -3,7 +3,7 @@
 //! Of all earlier runs the newest that measured the same machines with the same suites, and kernels of
 //! the same series and variants: what changed since. If none did, the newest with the same machines and
 //! suites, whatever the kernels. If none, the newest that shares any of them, and only what is shared is
-//! compared. All that pages know of comparing stands in this file.
+//! compared. A kernel that only one of the two has is told, and is no difference. All that pages know of comparing stands in this file.
 
 use crate::PagesError;
 use crate::block::{Bit, Block, Cell, Column, Page, Table, Tone};
@@ -147,7 +147,7 @@ impl Compared {
         let [one, other] = [before, after].map(|run| &scopes[run].machines);
         let shared = |place: &&(&Target, &str)| one.contains(place) && other.contains(place);
         let left_out = one.iter().chain(other).filter(|place| !shared(place));
-        let left_out = left_out
+        let mut left_out: Vec<String> = left_out
             .map(|(target, suite)| format!("{suite} of {}", crate::shelf::target(target)))
             .collect();
         let shared: Vec<_> = one.iter().filter(shared).collect();
@@ -164,6 +164,7 @@ impl Compared {
                     let [ours, theirs] = [ours, theirs].map(|run| samples_of(&run.run.path));
                     comparison.judge(&ours?, &theirs?, Rule::default());
                 }
+                left_out.extend(leave_out_alone(&mut comparison));
                 Ok(comparison)
             }
             Err(CompareError::Read(error)) => return Err(error.into()),
@@ -287,6 +288,24 @@ impl Compared {
         }
         blocks
     }
+}
+
+/// Leaves out the kernels that only one side has, and names them: another plan is no regression.
+fn leave_out_alone(comparison: &mut Comparison) -> Vec<String> {
+    let Comparison { before, after, pairs, differences, .. } = comparison;
+    let ours = |subject: &Subject| pairs.iter().any(|(before, _)| before == subject);
+    let theirs = |subject: &Subject| pairs.iter().any(|(_, after)| after == subject);
+    differences.retain(|difference| match difference.change {
+        Change::Missing { .. } => ours(&difference.subject),
+        Change::New { .. } => theirs(&difference.subject),
+        _ => true,
+    });
+    let name = |side: &str, subject: &Subject| {
+        let (kernel, variant) = (crate::shelf::kernel(subject), text::name(&subject.variant));
+        format!("{kernel} {variant} ({side})")
+    };
+    let alone = before.iter().filter(|it| !ours(it)).map(|it| name("only before", it));
+    alone.chain(after.iter().filter(|it| !theirs(it)).map(|it| name("only after", it))).collect()
 }
 
 /// How pairs are chosen and rows judged.

@@ -294,7 +294,7 @@ pub fn hostile(dir: &Path) -> Vec<KeptRun> {
     let mut made = Made::new(0);
     for (at, attack) in ATTACKS.iter().enumerate() {
         let subject = Subject {
-            kernel: format!("{attack}{}", "W".repeat(at * 1000)),
+            kernel: format!("{attack}{}", "W".repeat(at * 500)),
             kernel_id: (*attack).to_owned(),
             variant: (*attack).to_owned(),
         };
