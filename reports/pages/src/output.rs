@@ -2,7 +2,7 @@
 
 use crate::PagesError;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use reports::store::StoreError;
+use reports::store::{StoreError, beside};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,13 +42,7 @@ impl Output {
         } else {
             dir.to_owned()
         };
-        let parent = match place.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            Some(_) | None => Path::new("."),
-        };
-        fs::create_dir_all(parent).map_err(StoreError::io("create directory", parent))?;
-        let beside = tempfile::Builder::new().prefix(".pages-").tempdir_in(parent);
-        let beside = beside.map_err(StoreError::io("create a directory in", parent))?;
+        let beside = beside(&place, ".pages-")?;
         let output = Self { place, beside, replaces };
         output.write(MARKER, ABOUT)?;
         Ok(output)
