@@ -282,6 +282,26 @@ fn changes_are_marked_and_what_stayed_is_not() {
 }
 
 #[test]
+fn another_plan_is_not_worse_but_a_missing_row_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = ["5.10.262", "6.12.118"].map(|kernel| world::subject(kernel, "stock"));
+    let amd = world::lab(reports::Vendor::KvmAmd);
+    let both = world::Made::new(0).policy(&old, &amd, "lazy", 9).policy(&new, &amd, "lazy", 9);
+    let one = world::Made::new(1).policy(&new, &amd, "lazy", 9);
+    let mut less = world::Made::new(2).policy(&new, &amd, "lazy", 9);
+    less.rows.pop();
+    let runs = [both, one, less].map(|made| made.kept(&dir.path().join("runs")));
+    let out = dir.path().join("out");
+    write(&runs, &out, &meaning).unwrap();
+    let page = |night| fs::read_to_string(out.join(night).join("compared.html")).unwrap();
+    let other = page("run-night-001");
+    assert!(other.contains("not worse") && other.contains("5.10.262-1 stock (only before)"));
+    let less = page("run-night-002");
+    assert!(less.contains("worse") && less.contains("1 missing in AFTER"));
+    assert!(!less.contains("not worse"));
+}
+
+#[test]
 fn what_was_not_measured_is_a_dash_with_its_reason() {
     let made = Made::of(world::nights);
     let out = made.out();
