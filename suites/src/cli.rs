@@ -356,7 +356,8 @@ pub struct ChartArgs {
 
 /// `drbench report`
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, args = ["html"])]
+// Not a group of the struct: that has all of its fields, the runs too.
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["html"]))]
 pub struct ReportArgs {
     /// Run directories, their results.csv, or directories of runs
     #[arg(required = true, value_name = "RUN")]

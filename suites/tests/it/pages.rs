@@ -51,5 +51,7 @@ fn a_report_of_nothing_is_an_error_of_usage() {
     assert!(text.contains("name a run, or a directory of runs"), "{text}");
     assert!(!html.exists());
     let output = drbench().arg("report").arg(dir.path()).output().expect("the program starts");
-    assert_eq!(told(&output).0, Some(2), "nothing was asked for");
+    let (status, text) = told(&output);
+    assert_eq!(status, Some(2));
+    assert!(text.contains("--html <DIR>") && text.contains("required"), "{text}");
 }
