@@ -38,11 +38,20 @@ const LAB_COSTS: &[Metric] = &[Metric::Instructions];
 const HARDWARE_COSTS: &[Metric] = &[Metric::Ns, Metric::Instructions, Metric::GuestCycles];
 
 /// A figure, or why there is none.
-pub(crate) type Figure<'a> = Result<f64, Gap<'a>>;
+pub type Figure<'a> = Result<Found<'a>, Gap<'a>>;
+
+/// A figure and the row it comes from; of several rows, the one it is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found<'a> {
+    /// The figure.
+    pub value: f64,
+    /// The row.
+    pub row: &'a Record,
+}
 
 /// Why there is no figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gap<'a> {
+pub enum Gap<'a> {
     /// No such cell was measured, or no such exit occurred.
     Nothing,
     /// A row it needs is not as it should be.
@@ -51,22 +60,29 @@ pub(crate) enum Gap<'a> {
 
 /// The rows of one kernel on one target, and what they come to.
 #[derive(Debug, Clone)]
-pub(crate) struct Figures<'a> {
+pub struct Figures<'a> {
+    /// The kernel.
     pub subject: &'a Subject,
+    /// What it ran on.
     pub target: &'a Target,
     /// All rows of the policy suite.
     pub records: Vec<&'a Record>,
+    /// The policy found; none if there is no row of it.
     pub verdict: Option<&'a Record>,
     /// What the costs are in.
     pub unit: Unit,
+    /// Exits by access to a debug register, of a switch with one CPUID.
     pub dr_exits_per_switch: Figure<'a>,
+    /// All of that switch.
     pub cost_of_switch: Figure<'a>,
+    /// One access that exits.
     pub cost_of_dr_exit: Figure<'a>,
+    /// One CPUID.
     pub cost_of_other_exit: Figure<'a>,
 }
 
 /// The figures of every kernel on every target, in the order of first appearance.
-pub(crate) fn figures(records: &[Record]) -> Vec<Figures<'_>> {
+pub fn figures(records: &[Record]) -> Vec<Figures<'_>> {
     let mut groups: Vec<Vec<&Record>> = Vec::new();
     let mut index = HashMap::new();
     let suite = |record: &&Record| record.key.cell.suite.as_str() == POLICY_SUITE;
@@ -81,19 +97,21 @@ pub(crate) fn figures(records: &[Record]) -> Vec<Figures<'_>> {
 }
 
 /// AMD in the lab: both emulators lack decode assists.
-pub(crate) const fn lacks_decode_assists(target: &Target) -> bool {
+pub const fn lacks_decode_assists(target: &Target) -> bool {
     matches!((target.vendor, target.machine), (Vendor::KvmAmd, Machine::QemuTcg | Machine::Bochs))
 }
 
 impl<'a> Figures<'a> {
-    fn of(records: Vec<&'a Record>) -> Self {
+    /// Of the rows of one kernel on one target.
+    pub fn of(records: Vec<&'a Record>) -> Self {
         let Record { subject, key, .. } = records[0];
         let verdict = records.iter().copied().find(|record| record.verdict().is_some());
         let rows = Rows::new(&records, &key.target, verdict);
         let control = rows.cost(CONTROL, Policy::Kernel, ALONE);
         let per_exit = |cost: Figure<'a>, exits: Figure<'a>| {
-            let (cost, control, exits) = (cost?, control?, exits?);
-            if exits > 0.0 { Ok((cost - control) / exits) } else { Err(Gap::Nothing) }
+            let (cost, control, exits) = (cost?, control?.value, exits?.value);
+            let value = (cost.value - control) / exits;
+            if exits > 0.0 { Ok(Found { value, ..cost }) } else { Err(Gap::Nothing) }
         };
         Self {
             subject,
@@ -115,12 +133,12 @@ impl<'a> Figures<'a> {
     }
 
     /// Whether the kernel is as its package has it.
-    pub(crate) fn is_stock(&self) -> bool {
+    pub fn is_stock(&self) -> bool {
         self.subject.variant == "stock"
     }
 
     /// How every cell of the suite ended: a metric that cannot be had does not spoil the others.
-    pub(crate) fn cells(&self) -> Vec<Status> {
+    pub fn cells(&self) -> Vec<Status> {
         let mut cells: HashMap<&Cell, Status> = HashMap::new();
         let counts = |record: &&&Record| {
             !record.key.metric.is_wordy() && !matches!(record.key.metric, Metric::Fastpath(_))
@@ -160,7 +178,7 @@ impl<'r, 'a> Rows<'r, 'a> {
     }
 
     fn cost(&self, workload: &str, policy: Policy, interposed: Interposed) -> Figure<'a> {
-        self.value(workload, policy, interposed, self.cost).map(|(value, _)| value)
+        self.value(workload, policy, interposed, self.cost)
     }
 
     /// A total over the section, per switch.
@@ -172,20 +190,21 @@ impl<'r, 'a> Rows<'r, 'a> {
         interposed: Interposed,
         metric: &Metric,
     ) -> Figure<'a> {
-        match self.value(workload, policy, interposed, metric)? {
-            (_, 0) => Err(Gap::Nothing),
-            (value, switches) => Ok(value / switches as f64),
+        let Found { value, row } = self.value(workload, policy, interposed, metric)?;
+        match row.key.cell.switches {
+            0 => Err(Gap::Nothing),
+            switches => Ok(Found { value: value / switches as f64, row }),
         }
     }
 
-    /// A value and the section's switches; with several sources, of the first that has a value.
+    /// A row's value; with several sources, of the first that has a value.
     fn value(
         &self,
         workload: &str,
         policy: Policy,
         interposed: Interposed,
         metric: &Metric,
-    ) -> Result<(f64, u64), Gap<'a>> {
+    ) -> Figure<'a> {
         let is_it = |record: &&&Record| {
             let cell = &record.key.cell;
             record.key.metric == *metric
@@ -197,9 +216,7 @@ impl<'r, 'a> Rows<'r, 'a> {
         let best = |record: &&&Record| (record.value.is_none(), record.key.source);
         let record = self.records.iter().filter(is_it).min_by_key(best).ok_or(Gap::Nothing)?;
         match (record.status, record.value.map(Value::as_f64)) {
-            (Status::Ok | Status::Unconfirmed, Some(value)) => {
-                Ok((value, record.key.cell.switches))
-            }
+            (Status::Ok | Status::Unconfirmed, Some(value)) => Ok(Found { value, row: record }),
             _ => Err(Gap::Row(record)),
         }
     }

@@ -10,7 +10,7 @@
 pub mod chart;
 pub mod compare;
 pub mod export;
-mod figures;
+pub mod figures;
 pub mod history;
 pub mod kept;
 pub mod merge;

@@ -5,7 +5,7 @@
 
 use crate::read::{ReadError, read, read_samples};
 use crate::record::{Key, Record, Run, Sample, Subject, Target};
-use crate::store::{Environment, RunDir, RunInfo, StoreError};
+use crate::store::{Environment, RunDir, RunInfo, StoreError, beside};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -314,13 +314,7 @@ fn write(
     rows: &[Record],
     samples: &[Sample],
 ) -> Result<RunInfo, MergeError> {
-    let parent = match out.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) | None => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(StoreError::io("create directory", parent))?;
-    let beside = tempfile::Builder::new().prefix(".merge-").tempdir_in(parent);
-    let beside = beside.map_err(StoreError::io("create a directory in", parent))?;
+    let beside = beside(out, ".merge-")?;
     let place = beside.path().join("run"); // with ordinary permissions, unlike a temporary directory
     let ended = info.finished_at;
     let mut dir = RunDir::create(&place, info)?;

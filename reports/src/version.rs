@@ -20,7 +20,7 @@ pub fn compare_versions(a: &str, b: &str) -> Ordering {
 }
 
 /// The series a version belongs to: `6.12` of `6.12.90-1~bpo12+1`.
-pub(crate) fn series(version: &str) -> &str {
+pub fn series(version: &str) -> &str {
     let end = |c: char| !c.is_ascii_digit();
     let mut ends = version.match_indices(end).map(|(at, _)| at);
     ends.nth(1).map_or(version, |at| &version[..at])

@@ -173,7 +173,8 @@ fn font(pixels: i32) -> FontDesc<'static> {
     FontDesc::new(FontFamily::SansSerif, f64::from(pixels) * SHRINK, FontStyle::Normal)
 }
 
-fn text(pixels: i32, colour: RGBColor, anchor: HPos) -> TextStyle<'static> {
+/// A style of text of this height in pixels, in the middle of its line.
+pub fn text(pixels: i32, colour: RGBColor, anchor: HPos) -> TextStyle<'static> {
     TextStyle {
         font: font(pixels),
         color: colour.to_backend_color(),

@@ -2,6 +2,8 @@
 
 mod draw;
 
+pub use draw::text;
+
 use crate::figures::{Figures, Gap, figures, lacks_decode_assists};
 use crate::record::{Record, Target, Unit};
 use crate::table::printable;
@@ -61,7 +63,7 @@ impl<'a> Data<'a> {
         let stock = |row: &&Figures<'a>| row.is_stock() && row.unit == Unit::Instructions;
         let stock: Vec<_> = figures.iter().filter(stock).collect();
         let drawn: Vec<_> =
-            stock.iter().filter_map(|row| Some((*row, row.cost_of_dr_exit.ok()?))).collect();
+            stock.iter().filter_map(|row| Some((*row, row.cost_of_dr_exit.ok()?.value))).collect();
         if drawn.is_empty() {
             return Err(ChartError::NoFigures { why: stock.iter().find_map(|row| why(row)) });
         }

@@ -1,6 +1,6 @@
 //! The groups of columns, and the rows made of them.
 
-use super::columns::columns;
+use super::columns::{Part, columns};
 use super::{Machine, Metric, Name, Outcome, Policy, Source, Status, Unit, Value, Vendor};
 use crate::statistics;
 use jiff::Timestamp;
@@ -193,6 +193,13 @@ impl Record {
         let interval = self.ci_low.zip(self.ci_high);
         let interval = interval.map(|(low, high)| (low.as_f64(), high.as_f64()));
         Some(interval.is_some_and(|interval| statistics::is_resolved(value, interval)))
+    }
+
+    /// The texts of its columns, as they stand in the file.
+    pub fn fields(&self) -> csv::StringRecord {
+        let mut row = csv::StringRecord::new();
+        self.write(&mut row);
+        row
     }
 
     /// A single value behind this row.

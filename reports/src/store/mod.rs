@@ -94,9 +94,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// An error of the file system: what was tried on what.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
+}
+
+/// An empty directory beside `place`, removed when it is dropped: what is made in it gets into its place
+/// by a rename. Directories above are created if need be.
+///
+/// # Errors
+/// The file system's.
+pub fn beside(place: &Path, prefix: &str) -> Result<tempfile::TempDir, StoreError> {
+    let parent = match place.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(StoreError::io("create directory", parent))?;
+    let beside = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+    beside.map_err(StoreError::io("create a directory in", parent))
 }
 
 /// A run being written.

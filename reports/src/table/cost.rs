@@ -79,7 +79,7 @@ fn price(row: &Record) -> Option<&str> {
 }
 
 /// Whether the probe of the kind of exit that this price is of found a fast path.
-fn is_fast_path(rows: &[&Record], price: &str) -> bool {
+pub fn is_fast_path(rows: &[&Record], price: &str) -> bool {
     let kind = price.strip_prefix("exit-");
     let found = |row: &&&Record| match &row.key.metric {
         Metric::Fastpath(probed) => Some(probed.as_str()) == kind,

@@ -11,12 +11,17 @@ mod smp;
 mod summary;
 mod trace;
 
+pub use cost::is_fast_path;
 pub use cost::{COST_SUITE, cost_table};
 pub use history::{history_table, values_table};
+pub use notes::lines;
 pub use policy::{POLICY_SUITE, policy_table};
+pub use policy::{Row, cost, footnotes, rows};
+pub use slowdown::basis;
 pub use slowdown::{SLOWDOWN_SUITE, slowdown_table};
 pub use smp::{SMP_SUITE, smp_table};
 pub use summary::summary_table;
+pub use summary::{kernel_name, variant_order};
 pub use trace::{TRACE_SUITE, trace_table};
 
 use comfy_table::{
@@ -29,7 +34,7 @@ use std::ffi::OsStr;
 pub const WIDTH: u16 = 100;
 
 /// What stands where there is nothing to show.
-pub(crate) const NOTHING: &str = "–";
+pub const NOTHING: &str = "–";
 
 /// Whether to use colours and bold type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

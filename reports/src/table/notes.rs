@@ -25,7 +25,7 @@ pub(super) fn notes(style: Style, records: &[&Record]) -> String {
 }
 
 /// A line for each reason why rows are `least` or worse, the gravest first.
-pub(super) fn lines(records: &[&Record], least: Status) -> Vec<(Status, String)> {
+pub fn lines(records: &[&Record], least: Status) -> Vec<(Status, String)> {
     let mut notes: Vec<(Status, &str, Vec<&Record>)> = Vec::new();
     for record in records {
         if record.status < least || record.verdict().is_some() {

@@ -29,9 +29,11 @@ const LEGEND: &str = "a: accesses per switch. S: switches. cpuid/10: such an exi
                       guest's doing.";
 
 /// Rows of one cell.
-struct Row<'a> {
-    cell: &'a Cell,
-    records: Vec<&'a Record>,
+pub struct Row<'a> {
+    /// The cell.
+    pub cell: &'a Cell,
+    /// Its rows.
+    pub records: Vec<&'a Record>,
 }
 
 /// The table of the policy suite: a section per kernel and target, failures in full sentences
@@ -57,10 +59,10 @@ pub fn policy_table(records: &[Record], style: Style) -> String {
     text
 }
 
-impl<'a> Section<'a> {
+impl Section<'_> {
     fn render(&self, style: Style) -> String {
         let mut text = self.heading(style);
-        let rows = self.rows();
+        let rows = rows(&self.records);
         if !rows.is_empty() {
             text.push('\n');
             text.push_str(&self.grid(style, &rows).render());
@@ -69,35 +71,8 @@ impl<'a> Section<'a> {
         text
     }
 
-    /// The cells in which anything was counted, by what was asked, then by what was placed
-    /// in the loop, the control first.
-    fn rows(&self) -> Vec<Row<'a>> {
-        let mut rows: Vec<Row<'a>> = Vec::new();
-        let mut index = HashMap::new();
-        for record in &self.records {
-            let cell = &record.key.cell;
-            if !is_shown(&record.key.metric) {
-                continue;
-            }
-            let at = *index.entry(cell).or_insert(rows.len());
-            if at == rows.len() {
-                rows.push(Row { cell, records: Vec::new() });
-            }
-            rows[at].records.push(record);
-        }
-        rows.sort_by_key(|row| {
-            let Cell { policy, interposed, exits_every, accesses, .. } = row.cell;
-            (*policy, *exits_every != 0, interposed, *exits_every, *accesses)
-        });
-        rows
-    }
-
     fn grid(&self, style: Style, rows: &[Row<'_>]) -> Grid {
-        let cost = COSTS.iter().find(|(metric, _)| {
-            let measured =
-                |record: &&Record| record.key.metric == *metric && record.value.is_some();
-            self.records.iter().any(measured)
-        });
+        let cost = cost(&self.records);
         let mut columns = vec![
             ("\nworkload", Align::Left),
             ("\na", Align::Right),
@@ -118,7 +93,38 @@ impl<'a> Section<'a> {
     }
 }
 
-impl Row<'_> {
+/// The first of the costs that was measured, and its title.
+pub fn cost(records: &[&Record]) -> Option<&'static (Metric, &'static str)> {
+    COSTS.iter().find(|(metric, _)| {
+        let measured = |record: &&Record| record.key.metric == *metric && record.value.is_some();
+        records.iter().any(measured)
+    })
+}
+
+/// The cells in which anything was counted, by what was asked, then by what was placed
+/// in the loop, the control first.
+pub fn rows<'a>(records: &[&'a Record]) -> Vec<Row<'a>> {
+    let mut rows: Vec<Row<'a>> = Vec::new();
+    let mut index = HashMap::new();
+    for record in records {
+        let cell = &record.key.cell;
+        if !is_shown(&record.key.metric) {
+            continue;
+        }
+        let at = *index.entry(cell).or_insert(rows.len());
+        if at == rows.len() {
+            rows.push(Row { cell, records: Vec::new() });
+        }
+        rows[at].records.push(record);
+    }
+    rows.sort_by_key(|row| {
+        let Cell { policy, interposed, exits_every, accesses, .. } = row.cell;
+        (*policy, *exits_every != 0, interposed, *exits_every, *accesses)
+    });
+    rows
+}
+
+impl<'a> Row<'a> {
     fn add_to(&self, grid: &mut Grid, cost: Option<&Metric>) {
         let mut texts = vec![
             self.label(),
@@ -137,7 +143,8 @@ impl Row<'_> {
         grid.row(cells);
     }
 
-    fn label(&self) -> String {
+    /// Its name beside the columns that tell the rest.
+    pub fn label(&self) -> String {
         let mut label = self.cell.workload.to_string();
         if self.cell.armed {
             label.push_str(" armed");
@@ -149,7 +156,7 @@ impl Row<'_> {
     }
 
     /// The row of a metric; with several sources, the first that has a value.
-    fn of(&self, metric: &Metric) -> Option<&Record> {
+    pub fn of(&self, metric: &Metric) -> Option<&'a Record> {
         self.records
             .iter()
             .filter(|record| record.key.metric == *metric)
@@ -175,7 +182,7 @@ impl Row<'_> {
     }
 
     /// The gravest status; a metric that cannot be had here does not spoil the others.
-    fn status(&self) -> Status {
+    pub fn status(&self) -> Status {
         let had = self.records.iter().map(|record| record.status);
         had.clone().filter(|status| *status != Status::Skipped).max().unwrap_or(Status::Skipped)
     }
@@ -195,7 +202,7 @@ const fn is_shown(metric: &Metric) -> bool {
 }
 
 /// What the figures are, where they could be taken for something else.
-pub(super) fn footnotes<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<&'static str> {
+pub fn footnotes<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<&'static str> {
     let (mut is_lab, mut no_assists) = (false, false);
     for target in targets {
         is_lab |= target.machine.is_emulated();

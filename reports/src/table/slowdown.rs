@@ -107,10 +107,10 @@ impl Line<'_> {
     }
 }
 
-impl<'a> Section<'a> {
+impl Section<'_> {
     fn slowdown(&self, style: Style) -> String {
         let mut text = self.heading(style);
-        let (rows, lines) = (Rows::of(&self.records), self.lines());
+        let (rows, lines) = (Rows::of(&self.records), lines(&self.records));
         for (title, interposed) in [
             ("With one other exit, CPUID, after every switch", true),
             ("Without other exits", false),
@@ -121,25 +121,12 @@ impl<'a> Section<'a> {
         if let Some(pattern) = last {
             text.push_str(&self.surface(style, &rows, pattern));
         }
-        for sentence in self.basis(&lines) {
+        for sentence in basis(&self.records) {
             text.push('\n');
             text.push_str(&paragraph(style, &sentence, Tone::Normal));
         }
         text.push_str(&notes(style, &self.remarkable()));
         text
-    }
-
-    /// In the order of the rows, but the cheapest pattern first.
-    fn lines(&self) -> Vec<Line<'a>> {
-        let line = |row: &&'a Record| {
-            let Metric::Lost(policy) = &row.key.metric else { return None };
-            let Cell { workload, accesses, .. } = &*row.key.cell;
-            let (pattern, policy) = (workload.as_str(), policy.as_str());
-            Some(Line { pattern, accesses: *accesses, policy, lost: row })
-        };
-        let mut lines: Vec<_> = self.records.iter().filter_map(line).collect();
-        lines.sort_by_key(|line| line.accesses);
-        lines
     }
 
     /// Of one pattern the share lost by switches and by other exits, under each policy.
@@ -183,39 +170,6 @@ impl<'a> Section<'a> {
         format!("\n{}{}", paragraph(style, &title, Tone::Strong), grid.render())
     }
 
-    /// What was measured, what was computed from that, and what a model was told.
-    fn basis(&self, lines: &[Line<'_>]) -> Vec<String> {
-        let of = |source| {
-            move |line: &&Line<'_>| line.lost.value.is_some() && line.lost.key.source == source
-        };
-        let mut sentences = Vec::new();
-        let measured: Vec<_> = lines.iter().filter(of(Source::Tsc)).collect();
-        if let Some(first) = measured.first() {
-            let policies = distinct(measured.iter().map(|line| line.policy)).join(", ");
-            let unit = first.lost.unit;
-            sentences.push(format!("Measured, in {unit}: what a switch loses under {policies}."));
-        }
-        for line in lines.iter().filter(of(Source::Model)) {
-            let sentence = format!("{}: {}.", line.policy_name(), line.lost.reason);
-            if !sentences.contains(&sentence) {
-                sentences.push(sentence);
-            }
-        }
-        let told = |what: &str| {
-            let is = |row: &&&Record| matches!(&row.key.metric, Metric::Parameter(name) if name.as_str() == what);
-            self.records.iter().find(is)?.value.map(crate::Value::as_f64)
-        };
-        if let (Some(cycles), Some(hertz)) = (told("world-switch-cycles"), told("clock-hz")) {
-            sentences.push(format!(
-                "All rates and shares are a model: an instruction takes one cycle, an exit with the \
-                 entry after it {cycles} cycles more, and a second has {} million. Change it with \
-                 --world-switch-cycles and --clock-mhz.",
-                hertz / 1e6
-            ));
-        }
-        sentences
-    }
-
     /// Rows whose status is told: that a share is never lost, or a CPU full, the tables say.
     fn remarkable(&self) -> Vec<&Record> {
         let is_point = |row: &Record| {
@@ -224,6 +178,53 @@ impl<'a> Section<'a> {
         };
         self.records.iter().copied().filter(|row| !is_point(row)).collect()
     }
+}
+
+/// In the order of the rows, but the cheapest pattern first.
+fn lines<'a>(records: &[&'a Record]) -> Vec<Line<'a>> {
+    let line = |row: &&'a Record| {
+        let Metric::Lost(policy) = &row.key.metric else { return None };
+        let Cell { workload, accesses, .. } = &*row.key.cell;
+        let (pattern, policy) = (workload.as_str(), policy.as_str());
+        Some(Line { pattern, accesses: *accesses, policy, lost: row })
+    };
+    let mut lines: Vec<_> = records.iter().filter_map(line).collect();
+    lines.sort_by_key(|line| line.accesses);
+    lines
+}
+
+/// What was measured, what was computed from that, and what a model was told.
+pub fn basis(records: &[&Record]) -> Vec<String> {
+    let lines = lines(records);
+    let of = |source| {
+        move |line: &&Line<'_>| line.lost.value.is_some() && line.lost.key.source == source
+    };
+    let mut sentences = Vec::new();
+    let measured: Vec<_> = lines.iter().filter(of(Source::Tsc)).collect();
+    if let Some(first) = measured.first() {
+        let policies = distinct(measured.iter().map(|line| line.policy)).join(", ");
+        let unit = first.lost.unit;
+        sentences.push(format!("Measured, in {unit}: what a switch loses under {policies}."));
+    }
+    for line in lines.iter().filter(of(Source::Model)) {
+        let sentence = format!("{}: {}.", line.policy_name(), line.lost.reason);
+        if !sentences.contains(&sentence) {
+            sentences.push(sentence);
+        }
+    }
+    let told = |what: &str| {
+        let is = |row: &&&Record| matches!(&row.key.metric, Metric::Parameter(name) if name.as_str() == what);
+        records.iter().find(is)?.value.map(crate::Value::as_f64)
+    };
+    if let (Some(cycles), Some(hertz)) = (told("world-switch-cycles"), told("clock-hz")) {
+        sentences.push(format!(
+            "All rates and shares are a model: an instruction takes one cycle, an exit with the \
+             entry after it {cycles} cycles more, and a second has {} million. Change it with \
+             --world-switch-cycles and --clock-mhz.",
+            hertz / 1e6
+        ));
+    }
+    sentences
 }
 
 /// The crossings and the chart of all patterns; policies that never cross in a sentence below.

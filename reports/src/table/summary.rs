@@ -66,15 +66,28 @@ pub fn summary_table(records: &[Record], style: Style) -> String {
 }
 
 fn order(a: &Figures<'_>, b: &Figures<'_>) -> Ordering {
-    let place = |row: &Figures<'_>| {
-        let variant = row.subject.variant.as_str();
-        VARIANTS.iter().position(|known| *known == variant).unwrap_or(VARIANTS.len())
-    };
     compare_versions(&a.subject.kernel, &b.subject.kernel)
         .then_with(|| compare_versions(&a.subject.kernel_id, &b.subject.kernel_id))
         .then_with(|| a.target.cmp(b.target))
-        .then_with(|| place(a).cmp(&place(b)))
-        .then_with(|| a.subject.variant.cmp(&b.subject.variant))
+        .then_with(|| variant_order(&a.subject.variant, &b.subject.variant))
+}
+
+/// Variants as people look for them.
+pub fn variant_order(a: &str, b: &str) -> Ordering {
+    let place = |variant: &str| {
+        VARIANTS.iter().position(|known| *known == variant).unwrap_or(VARIANTS.len())
+    };
+    place(a).cmp(&place(b)).then_with(|| a.cmp(b))
+}
+
+/// The kernel's name without its variant: its package's version says the kernel's own already.
+pub fn kernel_name(subject: &Subject) -> String {
+    let Subject { kernel, kernel_id, .. } = subject;
+    if kernel_id.starts_with(kernel.as_str()) {
+        kernel_id.clone()
+    } else {
+        format!("{kernel} {kernel_id}")
+    }
 }
 
 fn grid(style: Style, rows: &[Figures<'_>], models: &Models<'_>) -> Grid {
@@ -104,7 +117,7 @@ fn add(grid: &mut Grid, row: &Figures<'_>, models: &Models<'_>, common: Option<U
     let verdict = row.verdict.map_or((NOTHING, Tone::Normal), |verdict| {
         (verdict.verdict().unwrap_or_default(), verdict_tone(verdict))
     });
-    let names = [row.kernel(), row.subject.variant.clone(), models.on(row.target)];
+    let names = [kernel_name(row.subject), row.subject.variant.clone(), models.on(row.target)];
     let figures = [
         &row.dr_exits_per_switch,
         &row.cost_of_dr_exit,
@@ -138,7 +151,7 @@ const fn short(unit: Unit) -> &'static str {
 
 fn shown(figure: &Figure<'_>) -> (String, Tone) {
     match figure {
-        Ok(value) => (number(*value), Tone::Normal),
+        Ok(found) => (number(found.value), Tone::Normal),
         Err(Gap::Nothing) => (NOTHING.to_owned(), Tone::Normal),
         Err(Gap::Row(row)) if row.status == Status::Skipped => (NOTHING.to_owned(), Tone::Normal),
         Err(Gap::Row(row)) => (row.status.to_string(), tone(row.status)),
@@ -187,12 +200,8 @@ impl<'a> Models<'a> {
 }
 
 impl Figures<'_> {
-    fn kernel(&self) -> String {
-        kernel(self.subject)
-    }
-
     /// How many cells ended how, by the gravest.
-    fn outcome(&self) -> (String, Status) {
+    pub fn outcome(&self) -> (String, Status) {
         let cells = self.cells();
         let grave = cells.iter().copied().max().unwrap_or(Status::Skipped);
         let text = match (cells.iter().filter(|status| **status == grave).count(), cells.len()) {
@@ -228,7 +237,12 @@ pub(super) fn kernel(Subject { kernel, kernel_id, .. }: &Subject) -> String {
 fn troubles(rows: &[Figures<'_>]) -> Vec<(Tone, String)> {
     let mut told: Vec<(Tone, String, Vec<String>)> = Vec::new();
     for row in rows {
-        let name = format!("{} {} on {}", row.kernel(), row.subject.variant, row.target.vendor);
+        let name = format!(
+            "{} {} on {}",
+            kernel_name(row.subject),
+            row.subject.variant,
+            row.target.vendor
+        );
         for (tone, text) in row.troubles() {
             match told.iter_mut().find(|(_, known, _)| *known == text) {
                 Some((.., names)) => names.push(name.clone()),

@@ -138,8 +138,6 @@ fn print(args: &CompareArgs, held: &Held, after: &Path) -> Result<Status, Failur
         CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
         CompareFormat::Junit => junit(&checks(comparison, after)?),
         CompareFormat::Ktap => ktap(&checks(comparison, after)?),
-        CompareFormat::Junit => junit(&checks(&comparison, &args.after)?),
-        CompareFormat::Ktap => ktap(&checks(&comparison, &args.after)?),
     };
     write_out(format_args!("{text}"))?;
     Ok(if comparison.is_regression() { Status::Regression } else { Status::Done })

@@ -1,5 +1,7 @@
 //! `drbench report`: runs written down for others.
 
+mod pages;
+
 use std::path::PathBuf;
 
 use reports::KeptRun;
@@ -23,9 +25,11 @@ fn runs(paths: &[PathBuf]) -> Result<Vec<KeptRun>, Failure> {
 /// Writes what was asked for.
 pub fn report(args: &ReportArgs) -> Result<Status, Failure> {
     let runs = runs(&args.runs)?;
+    if let Some(dir) = &args.html {
+        pages::write(&runs, dir)?;
+    }
     if let Some(format) = args.format {
         return export(&runs, format, args);
     }
-    println!("{}", runs.len());
     Ok(Status::Done)
 }

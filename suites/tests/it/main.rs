@@ -15,5 +15,6 @@ mod lab_smp;
 mod lab_trace;
 mod matrix;
 mod native;
+mod pages;
 mod templates;
 mod variants;

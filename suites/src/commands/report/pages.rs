@@ -1,0 +1,18 @@
+//! `drbench report --html DIR`: pages for a browser.
+
+use std::path::Path;
+
+use reports::KeptRun;
+
+use crate::cost;
+use crate::status::Failure;
+use crate::terminal::outln;
+
+/// Writes the pages, and says where the first one is.
+pub fn write(runs: &[KeptRun], dir: &Path) -> Result<(), Failure> {
+    let written = ::pages::write(runs, dir, &cost::meaning).map_err(Failure::environment)?;
+    let runs = if written.runs == 1 { "run" } else { "runs" };
+    outln!("{} pages of {} {runs}", written.pages, written.runs);
+    outln!("pages: {}", dir.join("index.html").display());
+    Ok(())
+}
