@@ -155,11 +155,11 @@ impl Difference {
         }
     }
 
-    /// Whether a reader wants to see it: not a row that is only new, or that differs as it may.
+    /// Whether a reader wants to see it: not a row that is only new, or that may differ.
     fn matters(&self) -> bool {
         match self.ruling {
-            Some(Ruling::Within | Ruling::Allowed) => false,
-            Some(Ruling::Broken) => true,
+            Some(Ruling::Allowed) => false,
+            Some(Ruling::Within | Ruling::Broken) => true,
             None => self.is_regression() || !matches!(self.change, Change::New { .. }),
         }
     }

@@ -27,6 +27,7 @@ use derived::Found;
 use digest::Digest;
 use jiff::Timestamp;
 use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What went wrong with a store.
@@ -183,7 +184,13 @@ impl History {
     /// # Errors
     /// No run is called so, or several are.
     pub fn find(&self, wanted: &str) -> Result<&PastRun, HistoryError> {
-        let exact = |run: &&PastRun| run.id() == wanted || run.name == wanted;
+        let place = fs::canonicalize(wanted).ok();
+        let is_there =
+            |run: &&PastRun| place.is_some() && fs::canonicalize(&run.path).ok() == place;
+        let exact = |run: &&PastRun| {
+            // Only a path can be one: 10000 runs are not looked up for a name.
+            run.id() == wanted || run.name == wanted || wanted.contains('/') && is_there(run)
+        };
         let part = |run: &&PastRun| {
             let end = run.id().strip_suffix(wanted);
             run.id().starts_with(wanted) || end.is_some_and(|rest| rest.ends_with('-'))

@@ -8,7 +8,7 @@ use reports::{Reader, Record, Style, compare};
 /// without characters that a terminal would obey. Panics where that does not hold.
 pub fn hold_for(bytes: &[u8]) {
     let strictly: Result<Vec<Record>, String> = Reader::new(bytes, "fuzz.csv")
-        .and_then(|rows| rows.collect())
+        .and_then(Iterator::collect)
         .map_err(|error| error.to_string());
     let compactly = Texts::of::<Record>(bytes, "fuzz.csv").and_then(Rows::of_texts);
     let compactly = compactly.map_err(|error| error.to_string());

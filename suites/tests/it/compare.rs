@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use reports::{
     Cell, Environment, Key, Machine, Metric, Outcome, Policy, Record, RunDir, RunInfo, Source,
@@ -43,11 +43,12 @@ fn run(at: &Path, kernel: &str, dr_exits: u64, npt: &str) -> PathBuf {
     let key = Key { target, cell, metric: Metric::DrExits, source: Source::Tracepoint };
     let row = Record::new(info.run, subject, key, Outcome::ok(dr_exits));
     dir.append(&[Record { deterministic: true, ..row }]).unwrap();
+    dir.finish().unwrap();
     at.to_owned()
 }
 
 fn gate(at: &Path, text: &str) -> PathBuf {
-    std::fs::write(at, text).unwrap();
+    fs::write(at, text).unwrap();
     at.to_owned()
 }
 
@@ -111,6 +112,12 @@ fn a_mail_begins_with_the_verdict_and_a_kernels_name_stays_text() {
     assert!(!mail.contains("<img") && !mail.contains("|`rm`"), "{mail}");
 }
 
+/// The status, and what was printed and said.
+fn both(output: &Output) -> (Option<i32>, String) {
+    let (status, said) = told(output);
+    (status, format!("{}{said}", String::from_utf8_lossy(&output.stdout)))
+}
+
 /// A run that the program of schema 1 wrote.
 fn of_schema_1(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schema-1").join(name)
@@ -120,7 +127,7 @@ fn of_schema_1(name: &str) -> PathBuf {
 fn runs_of_the_schema_before_are_compared_as_always() {
     let compare = |before: &Path, after: &Path| {
         let output = drbench().arg("compare").args([before, after]).output().unwrap();
-        told(&output)
+        both(&output)
     };
     let [stock, never, native] = ["stock", "never", "native"].map(of_schema_1);
     let (status, text) = compare(&stock, &never);
@@ -149,7 +156,7 @@ fn a_run_of_a_newer_schema_says_what_to_do_before_its_rows_are_looked_at() {
     fs::write(newer.join("results.csv"), "columns,of,the,future\n").unwrap();
     for sides in [[&old, &newer], [&newer, &old]] {
         let output = drbench().arg("compare").args(sides).output().unwrap();
-        let (status, said) = told(&output);
+        let (status, said) = both(&output);
         assert_eq!(status, Some(2), "{said}");
         assert!(
             said.contains("schema version 99") && said.contains("use a newer drbench"),
@@ -166,7 +173,7 @@ fn each_of_several_runs_is_told_and_the_worst_decides_the_status() {
     let missing = place(&directory, "missing");
     let compare = |after: &[&PathBuf]| {
         let output = drbench().arg("compare").arg(&before).args(after).output().unwrap();
-        told(&output)
+        both(&output)
     };
     assert_eq!(compare(&[&same, &same]).0, Some(0));
     let (status, text) = compare(&[&missing, &worse, &same]);
@@ -184,7 +191,7 @@ fn a_kept_baseline_is_what_runs_are_compared_with() {
     let after = run(&place(&directory, "after"), "6.1-2", 101, "1");
     let store = |command: &mut Command| {
         command.arg("--in").arg(directory.path());
-        told(&command.output().unwrap())
+        both(&command.output().unwrap())
     };
     let (status, said) = store(drbench().args(["history", "keep", "release"]).arg(&before));
     assert_eq!(status, Some(0), "{said}");
@@ -195,7 +202,7 @@ fn a_kept_baseline_is_what_runs_are_compared_with() {
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("release"), "it names those that are kept: {said}");
     let output = drbench().arg("compare").arg(&after).output().unwrap();
-    let (status, said) = told(&output);
+    let (status, said) = both(&output);
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("--baseline NAME"), "{said}");
 }
@@ -207,7 +214,7 @@ fn every_row_is_shown_when_all_are_asked_for() {
     for (all, shown) in [(false, false), (true, true)] {
         let mut compare = drbench();
         compare.arg("compare").args([&run, &run]).args(all.then_some("--all"));
-        let (status, text) = told(&compare.output().unwrap());
+        let (status, text) = both(&compare.output().unwrap());
         assert_eq!(status, Some(0), "{text}");
         assert_eq!(text.contains("same"), shown, "{text}");
     }
@@ -225,7 +232,7 @@ fn a_line_of_ten_gigabytes_is_refused_in_little_memory() {
         let mut compare = Command::new("bash");
         compare.args(["-c", "ulimit -v 1048576; exec \"$@\"", "bash"]);
         compare.arg(env!("CARGO_BIN_EXE_drbench")).arg("compare").args([&good, &bad]);
-        let (status, said) = told(&compare.output().unwrap());
+        let (status, said) = both(&compare.output().unwrap());
         assert_eq!(status, Some(2), "{said}");
         assert!(said.contains(file) && said.contains("longer than"), "{said}");
         if file == "results.csv" {
