@@ -44,7 +44,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print a workload's machine code with addresses, and its predicted exits
     Payload(PayloadArgs),
-    /// Compare two runs: what changed, what is missing
+    /// Compare runs with another: what changed, what is missing
     Compare(CompareArgs),
     /// List the runs of a directory, show one metric over them, or keep a run as a baseline
     History(Box<HistoryArgs>),
