@@ -199,7 +199,7 @@ fn settings_that_differ_are_named() {
     };
     let rows = [exits("scan", 1)];
     refused(&|info| info.drbench = "0.2.0".into(), &rows, &["drbench's version", "0.1.0", "0.2.0"]);
-    refused(&|info| info.schema = 0, &rows, &["schema version", "is 1", "0 in the other"]);
+    refused(&|info| info.schema = 0, &rows, &["schema version", "is 2", "0 in the other"]);
     refused(
         &|info| {
             info.hashes.insert("binary".into(), "cc".into());
