@@ -375,7 +375,7 @@ pub struct ChartArgs {
 /// `drbench report`
 #[derive(Debug, Args)]
 // Not a group of the struct: that has all of its fields, the runs too.
-#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["html", "format"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["html", "format"]))]
 pub struct ReportArgs {
     /// Run directories, their results.csv, or directories of runs
     #[arg(required = true, value_name = "RUN")]
