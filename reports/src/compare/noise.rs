@@ -1,7 +1,7 @@
 //! Noisy values held against each other.
 //!
 //! A change needs both: ranks that one distribution would hardly give ([`rank_test`], corrected for how
-//! many metrics were asked at once), and a size that matters. What is neither a change nor known to be
+//! many metrics were asked at once), and a size that matters, by the intervals of both medians. What is neither a change nor known to be
 //! none is told as such.
 
 use super::rank::rank_test;
@@ -105,11 +105,15 @@ impl Noisy {
     /// What that says, with the probability as corrected.
     fn finding(&self, rule: Rule, corrected: f64) -> Finding {
         let shown = corrected < rule.level && self.apart.unwrap_or(true);
-        let changes = rule.explained(self.change());
         let within = |(least, most): (f64, f64)| least >= -rule.effect && most <= rule.effect;
+        // What is told to be more than matters is so at either end of the intervals.
+        let (least, most) = self.change_between().unwrap_or((self.change(), self.change()));
+        let all = |change: f64, beyond: fn(f64, f64) -> bool| {
+            rule.explained(change).iter().all(|change| beyond(*change, rule.effect))
+        };
         match self.change_between() {
-            _ if shown && changes.iter().all(|change| *change > rule.effect) => Finding::More,
-            _ if shown && changes.iter().all(|change| *change < -rule.effect) => Finding::Less,
+            _ if shown && all(least, |change, effect| change > effect) => Finding::More,
+            _ if shown && all(most, |change, effect| change < -effect) => Finding::Less,
             Some(interval) if within(interval) && !rule.is_another_machine() => Finding::Same,
             _ => Finding::CannotTell,
         }
@@ -167,6 +171,8 @@ mod tests {
         assert_eq!(one(&before, &[around(105.0, 20)]), Finding::More);
         assert_eq!(one(&before, &[around(95.0, 20)]), Finding::Less);
         assert_eq!(one(&before, &[around(100.5, 20)]), Finding::Same, "sure, but small");
+        let border = one(&before, &[around(102.1, 20)]);
+        assert_eq!(border, Finding::CannotTell, "sure to be a change, not sure to matter");
         let three = [around(100.0, 3)];
         assert_eq!(one(&three, &[around(105.0, 3)]), Finding::CannotTell, "by chance in 10 %");
         let wide = [(1..=20).map(|i| 80.0 + 2.0 * f64::from(i)).collect()];
