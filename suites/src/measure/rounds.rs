@@ -77,10 +77,12 @@ impl<'a> Arm<'a> {
         }
     }
 
-    /// What came of it. With too few batches at a CPU as usual, the others come too, as what they are.
+    /// What came of it. With too few batches at a CPU as usual, the others come too, as what they are:
+    /// also if most were set aside, as the few that were not may have been disturbed between two looks.
     fn measured(&mut self, pass: Pass) -> Measured {
         self.told = true;
-        if self.batches.len() < statistics::FEWEST {
+        let usual = self.batches.len();
+        if usual < statistics::FEWEST || usual < self.unusual.len() {
             let unusual = std::mem::take(&mut self.unusual).into_iter();
             self.batches.extend(unusual.map(|batch| Batch { unusual: true, ..batch }));
         }
@@ -328,6 +330,8 @@ mod tests {
         let (put_aside, batches) = arm(&[1000, 1200, 1010, 700, 1005, 1006, 1007, 1008]);
         assert_eq!((put_aside, batches.len()), (2, 6));
         assert!(batches.iter().all(|batch| !batch.unusual));
+        let mostly_not = [&[1000; 9][..], &[1200; 10]].concat();
+        assert_eq!(arm(&mostly_not).1.iter().filter(|batch| batch.unusual).count(), 10);
         let (put_aside, batches) = arm(&[1000, 1200, 1300]);
         assert_eq!((put_aside, batches.len()), (2, 3));
         assert_eq!(batches.iter().filter(|batch| batch.unusual).count(), 2);
