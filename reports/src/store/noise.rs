@@ -63,14 +63,21 @@ pub struct Pace {
     pub below_ns: u64,
 }
 
+/// By how much calls below differ between runs while nothing else does: here up to 2.5 %. Less than twice
+/// that explains nothing.
+const BELOW_MATTERS: f64 = 0.05;
+
 impl Pace {
-    /// By how much another's controls took longer, as shares of these.
+    /// By how much another's controls took longer, as shares of these; 0 where that is within what the
+    /// control itself varies by.
     pub fn slower(&self, other: &Self) -> [f64; 2] {
         let share = |ours: u64, theirs: u64| {
             let [ours, theirs] = [ours, theirs].map(|ns| Value::count(ns).as_f64());
             if ours > 0.0 { theirs / ours - 1.0 } else { 0.0 }
         };
-        [share(self.core_ns, other.core_ns), share(self.below_ns, other.below_ns)]
+        let below = share(self.below_ns, other.below_ns);
+        let below = if below.abs() > BELOW_MATTERS { below } else { 0.0 };
+        [share(self.core_ns, other.core_ns), below]
     }
 }
 
@@ -102,4 +109,18 @@ pub struct Noise {
     /// Hardware breakpoints of this host that are in use where the thread ran: with one enabled KVM
     /// loads the host's debug registers after every exit.
     pub host_breakpoints: Seen<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_below_explain_a_change_only_beyond_what_they_vary_by() {
+        let pace = |core_ns, below_ns| Pace { core_ns, below_ns };
+        let quiet = pace(5000, 10_000).slower(&pace(5000, 10_300));
+        assert!(quiet.iter().all(|share| share.abs() < 1e-9), "{quiet:?}");
+        let [core, below] = pace(5000, 10_000).slower(&pace(5050, 11_000));
+        assert!((core - 0.01).abs() < 1e-9 && (below - 0.1).abs() < 1e-9, "{core} {below}");
+    }
 }
