@@ -1,7 +1,7 @@
 //! The few figures that sum up a policy run of one kernel on one target.
 //!
-//! All come from one workload of five accesses per switch ([`WORKLOAD`]) and its control, the same
-//! loop without accesses ([`CONTROL`]), with the section's length of the verdict's anchor:
+//! All come from one workload of five accesses per switch (`WORKLOAD`) and its control, the same
+//! loop without accesses (`CONTROL`), with the section's length of the verdict's anchor:
 //!
 //! | figure | computed from |
 //! | --- | --- |

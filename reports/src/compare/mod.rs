@@ -1,7 +1,7 @@
 //! Two runs held against each other, row by row.
 //!
 //! Deterministic metrics are compared exactly. Noisy ones are judged by their single values
-//! ([`noise`]), where both sides have them; one that newly failed is a difference whatever the noise.
+//! (by `noise`), where both sides have them; one that newly failed is a difference whatever the noise.
 //!
 //! If each holds one kernel, their rows are joined, whatever the versions. Of several, equal kernels
 //! are joined, then those that can be no others: the same variant of a series, another variant of a
