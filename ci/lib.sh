@@ -31,6 +31,10 @@ cache_dir() {
 # at_least WANTED FOUND: whether the version FOUND is not older than WANTED.
 at_least() { [[ -n $2 && $(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
 
+# Begins the name of a run's directory: sorts by time. To the microsecond, as a lab's run takes less than
+# a second, and cron starts two runners of one store in the same.
+run_stamp() { date -u +%Y%m%dT%H%M%S.%6NZ; }
+
 # The oldest Rust that builds the workspace, as its Cargo.toml says.
 wanted_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml"; }
 
