@@ -21,6 +21,10 @@ use crate::protocol::{Batch, JobCell, Measured, Message, Pass};
 /// make all its exits up to 5 % dearer: so no run has but the one.
 const MACHINES: usize = 9;
 
+/// How many batches at an unusual CPU are waited out for each one that a cell may be tried: here such
+/// times last some tenths of a second, seldom three seconds.
+const PATIENCE: u32 = 8;
+
 /// A cell in the rounds.
 struct Arm<'a> {
     index: usize,
@@ -29,10 +33,10 @@ struct Arm<'a> {
     batches: Vec<Batch>,
     /// The looks at the CPU beside each of them.
     looks: Vec<Looks>,
-    /// Batches that were put aside, as the CPU was not as usual.
+    /// Batches that were put aside, as the CPU was not as usual; no more than are told.
     unusual: Vec<Batch>,
-    /// How many, also when they are told.
-    unusual_batches: u64,
+    /// How many there were.
+    unusual_batches: u32,
     /// Batches that were begun.
     tries: u32,
     /// Why it was given up.
@@ -48,7 +52,9 @@ impl<'a> Arm<'a> {
     }
 
     fn is_done(&self) -> bool {
-        let tired = self.tries >= self.goal.effort.most;
+        let most = self.goal.effort.most;
+        let waited = self.unusual_batches;
+        let tired = self.tries.saturating_sub(waited) >= most || waited >= most * PATIENCE;
         self.told || self.broken.is_some() || tired || self.goal.reached(&self.batches)
     }
 
@@ -60,7 +66,9 @@ impl<'a> Arm<'a> {
 
     /// One more, beside which the CPU was not as usual.
     fn set_aside(&mut self, batch: Batch) {
-        self.unusual.push(batch);
+        if self.unusual_batches < self.goal.effort.most {
+            self.unusual.push(batch);
+        }
         self.unusual_batches += 1;
     }
 
@@ -69,7 +77,7 @@ impl<'a> Arm<'a> {
         let all =
             std::mem::take(&mut self.batches).into_iter().zip(std::mem::take(&mut self.looks));
         for (batch, looks) in all {
-            if pace.is_usual(&looks) {
+            if pace.is_usual(looks) {
                 self.take(batch, looks);
             } else {
                 self.set_aside(batch);
@@ -77,12 +85,10 @@ impl<'a> Arm<'a> {
         }
     }
 
-    /// What came of it. With too few batches at a CPU as usual, the others come too, as what they are:
-    /// also if most were set aside, as the few that were not may have been disturbed between two looks.
+    /// What came of it. With too few batches at a CPU as usual, the others come too, as what they are.
     fn measured(&mut self, pass: Pass) -> Measured {
         self.told = true;
-        let usual = self.batches.len();
-        if usual < statistics::FEWEST || usual < self.unusual.len() {
+        if self.batches.len() < statistics::FEWEST {
             let unusual = std::mem::take(&mut self.unusual).into_iter();
             self.batches.extend(unusual.map(|batch| Batch { unusual: true, ..batch }));
         }
@@ -119,18 +125,18 @@ pub fn pass(
         if ended.is_err() || arms.iter().all(|arm| arm.told) {
             break;
         }
-        watch.look();
-        for arm in &mut arms {
-            arm.put_aside(watch.pace());
-        }
         ended = run.benches.turn(number, MACHINES);
         ended = ended.and_then(|()| round(run, &mut arms, &order, counters, watch));
+        watch.look();
+        for arm in arms.iter_mut().filter(|arm| !arm.told) {
+            arm.put_aside(watch.pace());
+        }
         let told = tell(&mut arms, pass, Which::Done, emit);
         ended = ended.and(told);
     }
     let rest = tell(&mut arms, pass, Which::Begun, emit);
     for Arm { index, broken, unusual_batches, .. } in arms {
-        watch.unusual(unusual_batches);
+        watch.unusual(unusual_batches.into());
         run.broken[index] = run.broken[index].take().or(broken);
     }
     ended.and(rest)
@@ -152,8 +158,7 @@ fn round(
         arm.tries += 1;
         let bench = run.benches.of(arm.cell);
         match bench.and_then(|bench| batch(bench, arm.cell, counters, watch.pace())) {
-            Ok(Some((batch, looks))) if watch.pace().is_usual(&looks) => arm.take(batch, looks),
-            Ok(Some((batch, _))) => arm.set_aside(batch),
+            Ok(Some((batch, looks))) => arm.take(batch, looks),
             Ok(None) => watch.preempted(),
             Err(error) => {
                 arm.broken = Some(error.to_string());
@@ -306,8 +311,8 @@ mod tests {
         let cell = cell(endless());
         let mut arm = Arm::new(0, &cell, goal, None);
         assert!(!arm.is_done());
-        for _ in 0..Effort::HARDWARE.undisturbed {
-            arm.take(of_two_exits(), Looks::of(1000));
+        for looks in Pace::of(&[1000]).see(&[[1000; 2]; Effort::HARDWARE.undisturbed as usize]) {
+            arm.take(of_two_exits(), looks);
         }
         assert!(arm.is_done());
         assert_eq!(arm.measured(Pass::Costed).batches.len(), 15);
@@ -318,23 +323,34 @@ mod tests {
     fn batches_at_an_unusual_cpu_are_put_aside_and_come_as_such_if_there_are_no_others() {
         let cell = cell(endless());
         let goal = Goal { effort: Effort::HARDWARE, total: Some(2) };
-        let usual = Pace::of(&[1000]);
         let arm = |looks: &[u64]| {
+            let mut pace = Pace::of(&[1000]);
             let mut arm = Arm::new(0, &cell, goal, None);
-            for look in looks {
-                arm.take(of_two_exits(), Looks::of(*look));
+            for looks in pace.see(&looks.iter().map(|&look| [look; 2]).collect::<Vec<_>>()) {
+                arm.tries += 1;
+                arm.take(of_two_exits(), looks);
             }
-            arm.put_aside(&usual);
+            arm.put_aside(&pace);
+            arm
+        };
+        let told = |looks: &[u64]| {
+            let mut arm = arm(looks);
             (arm.unusual_batches, arm.measured(Pass::Costed).batches)
         };
-        let (put_aside, batches) = arm(&[1000, 1200, 1010, 700, 1005, 1006, 1007, 1008]);
-        assert_eq!((put_aside, batches.len()), (2, 6));
+        let (put_aside, batches) = told(&[&[1000; 3][..], &[1200], &[1005; 7]].concat());
+        assert_eq!((put_aside, batches.len()), (5, 6), "with two on either side");
         assert!(batches.iter().all(|batch| !batch.unusual));
-        let mostly_not = [&[1000; 9][..], &[1200; 10]].concat();
-        assert_eq!(arm(&mostly_not).1.iter().filter(|batch| batch.unusual).count(), 10);
-        let (put_aside, batches) = arm(&[1000, 1200, 1300]);
-        assert_eq!((put_aside, batches.len()), (2, 3));
-        assert_eq!(batches.iter().filter(|batch| batch.unusual).count(), 2);
+        let (put_aside, batches) = told(&[1000, 1005, 1000, 1200, 1300]);
+        assert_eq!((put_aside, batches.len()), (4, 5));
+        assert_eq!(batches.iter().filter(|batch| batch.unusual).count(), 4);
+
+        // An unusual CPU is waited out: for long, not for ever.
+        let most = Effort::HARDWARE.most as usize;
+        assert!(arm(&vec![1000; most]).is_done());
+        assert!(!arm(&vec![1200; 2 * most]).is_done());
+        let forever = told(&vec![1200; PATIENCE as usize * most]);
+        assert_eq!(forever.1.len(), most, "no more are told than of any cell");
+        assert!(arm(&vec![1200; PATIENCE as usize * most]).is_done());
     }
 
     fn of_two_exits() -> Batch {

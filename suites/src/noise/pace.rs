@@ -22,19 +22,28 @@ const CORE_TOLERANCE: f64 = 0.015;
 const BELOW_TOLERANCE: f64 = 0.15;
 /// How wide a cluster of looks is that counts as one time.
 const CLUSTER: f64 = 0.01;
+/// How many batches before and after one the CPU has to be as usual as well, for what disturbs it between
+/// two looks seldom disturbs neither of them nor any near: such times are tenths of a second long.
+const REACH: usize = 2;
 
-/// The slowest and the quickest look beside a batch, by control.
+/// A look at both controls, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Looks {
-    core_ns: [u64; 2],
-    below_ns: [u64; 2],
+struct Look {
+    core: u64,
+    below: u64,
 }
+
+/// Which looks were taken beside a batch: of a [`Pace`], by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looks(usize);
 
 /// What was seen of the CPU.
 #[derive(Clone, Debug)]
 pub struct Pace {
     core: Control,
     below: Control,
+    /// The looks before and after each batch, as they were taken.
+    beside: Vec<[Look; 2]>,
 }
 
 /// The looks at one control, in nanoseconds.
@@ -52,6 +61,7 @@ impl Pace {
         Self {
             core: Control::of(take(core), CORE_TOLERANCE),
             below: Control::of(take(below), BELOW_TOLERANCE),
+            beside: Vec::new(),
         }
     }
 
@@ -60,11 +70,16 @@ impl Pace {
         let (below_before, core_before) = (below(), core());
         let given = work();
         let (core_after, below_after) = (core(), below());
-        let looks =
-            Looks { core_ns: [core_before, core_after], below_ns: [below_before, below_after] };
-        self.core.looks.extend(looks.core_ns);
-        self.below.looks.extend(looks.below_ns);
-        (given, looks)
+        let before = Look { core: core_before, below: below_before };
+        let after = Look { core: core_after, below: below_after };
+        (given, self.took([before, after]))
+    }
+
+    fn took(&mut self, looks: [Look; 2]) -> Looks {
+        self.core.looks.extend(looks.map(|look| look.core));
+        self.below.looks.extend(looks.map(|look| look.below));
+        self.beside.push(looks);
+        Looks(self.beside.len() - 1)
     }
 
     /// Finds what is usual of all looks until now: once a round.
@@ -78,9 +93,14 @@ impl Pace {
         reports::store::Pace { core_ns: self.core.usual, below_ns: self.below.usual }
     }
 
-    /// Whether the CPU was as usual on both sides of a batch.
-    pub fn is_usual(&self, looks: &Looks) -> bool {
-        self.core.is_usual(looks.core_ns) && self.below.is_usual(looks.below_ns)
+    /// Whether the CPU was as usual on both sides of a batch, and of those near it in time, as far as they
+    /// are measured yet.
+    pub fn is_usual(&self, Looks(batch): Looks) -> bool {
+        let near = batch.saturating_sub(REACH)..self.beside.len().min(batch + REACH + 1);
+        self.beside[near]
+            .iter()
+            .flatten()
+            .all(|look| self.core.is_usual(look.core) && self.below.is_usual(look.below))
     }
 }
 
@@ -109,9 +129,9 @@ impl Control {
         self.usual = self.looks[best.start + best.len() / 2];
     }
 
-    fn is_usual(&self, looks: [u64; 2]) -> bool {
+    fn is_usual(&self, look: u64) -> bool {
         let usual = of(self.usual);
-        looks.iter().all(|look| (of(*look) - usual).abs() <= usual * self.tolerance)
+        (of(look) - usual).abs() <= usual * self.tolerance
     }
 }
 
@@ -148,18 +168,16 @@ fn since(began: Instant) -> u64 {
 
 #[cfg(test)]
 impl Pace {
-    /// A CPU whose core was seen at these times.
+    /// A CPU whose core was seen at these times before anything was measured.
     pub fn of(looks_ns: &[u64]) -> Self {
         let below = Control::of(vec![1], BELOW_TOLERANCE);
-        Self { core: Control::of(looks_ns.to_vec(), CORE_TOLERANCE), below }
+        let core = Control::of(looks_ns.to_vec(), CORE_TOLERANCE);
+        Self { core, below, beside: Vec::new() }
     }
-}
 
-#[cfg(test)]
-impl Looks {
-    /// Of a core at this time on both sides.
-    pub fn of(core_ns: u64) -> Self {
-        Self { core_ns: [core_ns; 2], below_ns: [1; 2] }
+    /// Batches beside which the core was seen at these times, before and after.
+    pub fn see(&mut self, batches: &[[u64; 2]]) -> Vec<Looks> {
+        batches.iter().map(|looks| self.took(looks.map(|core| Look { core, below: 1 }))).collect()
     }
 }
 
@@ -167,16 +185,32 @@ impl Looks {
 mod tests {
     use super::*;
 
+    /// Whether the core is as usual, by batch.
+    fn usual(batches: &[[u64; 2]]) -> Vec<bool> {
+        let mut pace = Pace::of(&[1000]);
+        let looks = pace.see(batches);
+        looks.into_iter().map(|looks| pace.is_usual(looks)).collect()
+    }
+
     #[test]
     fn slower_and_quicker_is_not_usual_on_either_side_of_a_batch() {
-        let pace = Pace::of(&[1000]);
-        let between = |before, after| Looks { core_ns: [before, after], below_ns: [1; 2] };
-        assert!(pace.is_usual(&between(1000, 1015)) && pace.is_usual(&between(985, 1000)));
-        for (before, after) in [(1016, 1000), (1000, 1016), (984, 1000), (1000, u64::MAX)] {
-            assert!(!pace.is_usual(&between(before, after)), "{before}, {after}");
+        assert_eq!(usual(&[[1000, 1015]]), [true]);
+        assert_eq!(usual(&[[985, 1000]]), [true]);
+        for looks in [[1016, 1000], [1000, 1016], [984, 1000], [1000, u64::MAX]] {
+            assert_eq!(usual(&[looks]), [false], "{looks:?}");
         }
-        let busy_below = Looks { core_ns: [1000; 2], below_ns: [1, 2] };
-        assert!(!pace.is_usual(&busy_below));
+        let mut pace = Pace::of(&[1000]);
+        let [idle, busy] = [1, 2].map(|below| Look { core: 1000, below });
+        let looks = pace.took([idle, busy]);
+        assert!(!pace.is_usual(looks));
+    }
+
+    #[test]
+    fn a_batch_near_an_unusual_one_is_unusual_too() {
+        let mut batches = [[1000, 1000]; 9];
+        batches[3][1] = 1100;
+        let expected = [true, false, false, false, false, false, true, true, true];
+        assert_eq!(usual(&batches), expected);
     }
 
     #[test]
@@ -196,8 +230,9 @@ mod tests {
         let first = pace.usual();
         assert!(first.core_ns > 0 && first.below_ns > 0);
         for _ in 0..10 {
-            let (given, looks) = pace.beside(|| 7);
-            assert!(given == 7 && looks.core_ns[0] > 0 && looks.below_ns[1] > 0);
+            let (given, Looks(batch)) = pace.beside(|| 7);
+            let both = pace.beside[batch];
+            assert!(given == 7 && both.iter().all(|look| look.core > 0 && look.below > 0));
         }
         assert_eq!(pace.core.looks.len(), FIRST_LOOKS + 20);
         assert_eq!(pace.below.looks.len(), FIRST_LOOKS + 20);
