@@ -102,7 +102,8 @@ impl fmt::Display for Failure {
                 text = format!("{text}: {cause}");
             }
         }
-        f.write_str(&text)
+        // Names in it come from files and command lines.
+        f.write_str(&reports::table::printable(&text))
     }
 }
 

@@ -151,6 +151,11 @@ pub(crate) fn paragraph(style: Style, text: &str, tone: Tone) -> String {
     grid.render()
 }
 
+/// The same of a text with names in it: a line feed of theirs begins no line.
+pub(crate) fn sentence(style: Style, text: &str, tone: Tone) -> String {
+    paragraph(style, &text.replace('\n', " "), tone)
+}
+
 fn cell(text: &str, tone: Tone) -> Cell {
     let cell = Cell::new(printable(text));
     match tone {
@@ -163,7 +168,11 @@ fn cell(text: &str, tone: Tone) -> Cell {
 }
 
 /// Names come from files: no escape sequence of theirs may reach the terminal.
-pub(crate) fn printable(text: &str) -> String {
+///
+/// ```
+/// assert_eq!(reports::table::printable("evil\u{1b}[31m"), "evil [31m");
+/// ```
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|char| match char {
             '\n' => '\n',
