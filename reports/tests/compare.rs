@@ -4,8 +4,10 @@
 mod common;
 
 use common::{cell, exits, record};
-use reports::compare::{Change, CompareError, Keep, Rule};
-use reports::{Comparison, Outcome, Policy, Record, Rows, Source, Style, Value, compare};
+use reports::compare::{Change, CompareError, Gate, Keep, Rule};
+use reports::{
+    Comparison, Outcome, Policy, Record, Rows, Source, Status, Style, Unit, Value, compare,
+};
 
 fn compared(before: &[Record], after: &[Record]) -> Comparison {
     try_compare(before, after).unwrap()
@@ -57,7 +59,7 @@ fn one_more_exit_is_a_change() {
 #[test]
 fn a_status_is_compared_too() {
     let mut failed = exits("windows", 3);
-    failed.status = reports::Status::Failed;
+    failed.status = Status::Failed;
     failed.reason = "Four were predicted.".into();
     let comparison = compared(&[exits("windows", 3)], &[failed.clone()]);
     assert!(matches!(only(&comparison), Change::Changed { .. }));
@@ -90,9 +92,9 @@ fn missing_fails_and_new_does_not() {
 #[test]
 fn noisy_rows_are_counted() {
     let comparison = compared(&[noisy(exits("windows", 3))], &[noisy(exits("windows", 9))]);
-    assert_eq!((comparison.noisy, comparison.same), (1, 0));
+    assert_eq!((comparison.noisy(), comparison.same), (1, 0));
     assert!(!comparison.is_regression());
-    assert!(comparison.summary().contains("1 noisy without single values"));
+    assert!(comparison.summary().contains("1 noisy without single values or an interval"));
 }
 
 /// So many single values of a noisy row, around this one.
@@ -118,10 +120,10 @@ fn noisy_rows_are_judged_by_their_single_values() {
     let better = judged(1000, 950, 20);
     assert!(better.differences[0].is_better() && !better.is_regression());
     let same = judged(1000, 1005, 20);
-    assert_eq!((same.noisy_same, same.noisy, same.differences.len()), (1, 0, 0));
+    assert_eq!((same.noisy_same, same.noisy(), same.differences.len()), (1, 0, 0));
     let few = judged(1000, 1050, 2);
     assert_eq!((few.cannot_tell, few.differences.len()), (1, 0));
-    assert_eq!(judged(1000, 1050, 0).noisy, 1, "no single values, no judgement");
+    assert_eq!(judged(1000, 1050, 0).noisy(), 1, "no single values, no judgement");
 }
 
 #[test]
@@ -260,4 +262,86 @@ fn the_text() {
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     assert!(!text.contains('\u{1b}'));
     assert_eq!(text, include_str!("golden/compare.txt"));
+}
+
+/// A row whose value is known, but not confirmed by another counter.
+fn unconfirmed(row: Record) -> Record {
+    Record { status: Status::Unconfirmed, reason: "one counter only".to_owned(), ..row }
+}
+
+#[test]
+fn what_is_surer_is_better_and_what_is_less_sure_is_changed() {
+    let row = || exits("windows", 4);
+    let surer = compared(&[unconfirmed(row())], &[row()]);
+    assert!(surer.differences[0].is_better() && !surer.is_regression());
+    let less = compared(&[row()], &[unconfirmed(row())]);
+    assert!(less.is_regression());
+    assert!(!less.differences[0].is_worse(), "its value is the same");
+    assert!(less.render(None, Style::Plain).contains("changed "), "{less:?}");
+    let dearer = compared(&[unconfirmed(row())], &[exits("windows", 5)]);
+    assert!(dearer.differences[0].is_worse() && dearer.is_regression());
+    let had_none = Record { value: None, status: Status::Skipped, ..unconfirmed(row()) };
+    let had = compared(&[had_none], &[row()]);
+    assert!(matches!(only(&had), Change::New { .. }) && !had.is_regression());
+}
+
+#[test]
+fn another_unit_is_a_change_that_names_both() {
+    let ns = Record { unit: Unit::Ns, ..exits("windows", 4) };
+    let text = compared(&[exits("windows", 4)], &[ns]).render(None, Style::Plain);
+    assert!(text.contains("changed ") && text.contains("exits → ns"), "{text}");
+}
+
+#[test]
+fn without_single_values_noisy_rows_are_judged_by_their_intervals_and_that_is_said() {
+    let row = |middle: u64| Record {
+        ci_low: Some(Value::count(middle - 2)),
+        ci_high: Some(Value::count(middle + 2)),
+        ..noisy(exits("windows", middle))
+    };
+    let judged = |before: u64, after: u64| {
+        let mut comparison = compared(&[row(before)], &[row(after)]);
+        comparison.judge(&[], &[], Rule::default());
+        comparison
+    };
+    let worse = judged(1000, 1050);
+    assert!(worse.is_regression() && worse.is_whole());
+    assert!(worse.summary().contains("1 noisy rows were judged by the intervals"), "{worse:?}");
+    assert!(judged(1050, 1000).differences[0].is_better());
+    assert_eq!(judged(1000, 1003).noisy_same, 1);
+}
+
+#[test]
+fn a_gate_tells_what_it_let_pass_what_it_could_not_hold_and_limits_that_fit_nothing() {
+    let open = |row: Record| Record { status: Status::Unresolved, ..unconfirmed(row) };
+    let before = [exits("a", 4), exits("b", 4), exits("c", 4)];
+    let after = [exits("a", 5), open(exits("b", 4)), exits("c", 5)];
+    let gate = Gate::parse(
+        "[[limit]]\nworkload = \"a\"\nallowed = true\n\
+         [[limit]]\nmetric = \"exit\"\nrelative = 0.0\n\
+         [[limit]]\nrelative = 0.5\n",
+    )
+    .unwrap();
+    let mut comparison = compared(&before, &after);
+    comparison.gate(&gate);
+    assert!(!comparison.is_regression() && !comparison.is_whole());
+    let said = comparison.summary();
+    let limits =
+        "Limits: 1 within theirs, 1 allowed to differ, 1 that could not be held to theirs.";
+    assert!(said.ends_with(limits), "{said}");
+    let [before, after] =
+        [before, after].map(|rows| Rows::of(rows.into_iter().map(Ok), "a side").unwrap());
+    assert_eq!(gate.idle(&before, &after), [2]);
+}
+
+#[test]
+fn a_kernel_s_name_cannot_forge_lines_of_the_comparison() {
+    let named = |id: &str| {
+        let mut row = exits("windows", 4);
+        row.subject.kernel_id = id.to_owned();
+        row
+    };
+    let text =
+        compared(&[named("x")], &[named("x)\n\nRows: 736 equal.")]).render(None, Style::Plain);
+    assert!(!text.contains("\nRows: 736 equal."), "{text}");
 }

@@ -15,7 +15,7 @@ use reports::compare::{
     Change, CompareError, Comparison, Difference, Keep, Rows, Rule, Side, Surroundings, compare,
 };
 use reports::kept::samples_of;
-use reports::record::{Key, Larger, Metric, Record, Status, Subject, Target};
+use reports::record::{Key, Metric, Record, Status, Subject, Target};
 use reports::store::RunInfo;
 use reports::version::series;
 use std::collections::{HashMap, HashSet};
@@ -175,7 +175,7 @@ impl Compared {
             Surroundings::of(&ours, &theirs)
         });
         if let Ok(comparison) = &mut result {
-            if comparison.noisy > 0 {
+            if comparison.noisy() > 0 {
                 let slower = surroundings.as_ref().map_or([0.0; 2], |it| it.slower);
                 let [ours, theirs] = [ours, theirs].map(|run| samples_of(&run.run.path));
                 comparison.judge(&ours?, &theirs?, Rule { slower, ..Rule::default() });
@@ -196,6 +196,7 @@ impl Compared {
             match difference.change {
                 Change::Missing { .. } => counts.missing += 1,
                 Change::New { .. } if !difference.is_regression() => counts.new += 1,
+                Change::Opened { .. } => {}
                 _ if difference.is_regression() => counts.worse += 1,
                 _ => counts.better += 1,
             }
@@ -370,17 +371,14 @@ fn line(
 
 /// What a difference is called.
 fn outcome(difference: &Difference) -> Bit {
-    let values = |side: Option<&Side>| side.is_some_and(|side| side.value.is_some());
-    let (before, after) = difference.change.sides();
-    let sized = values(before) && values(after);
-    let ordered = difference.key.metric.larger_is() != Larger::Neither;
     match &difference.change {
         Change::Missing { .. } => Bit::badge("missing", Tone::Bad),
         Change::New { .. } if difference.is_regression() => Bit::badge("new, failed", Tone::Bad),
         Change::New { .. } => Bit::badge("new", Tone::Plain),
         Change::Determinism { .. } => Bit::badge("exact on one side", Tone::Bad),
         _ if difference.is_better() => Bit::badge("better", Tone::Good),
-        _ if sized && ordered => Bit::badge("worse", Tone::Bad),
+        Change::Opened { .. } => Bit::badge("unresolved", Tone::Doubtful),
+        _ if difference.is_worse() => Bit::badge("worse", Tone::Bad),
         _ => Bit::badge("changed", Tone::Bad),
     }
 }
@@ -460,7 +458,7 @@ pub(crate) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
         let counts = compared.counts();
         let href = format!("{}{}", view.root, compared.file(view.shelf));
         let (same, noisy, open) = compared.result.as_ref().map_or((0, 0, 0), |it| {
-            (it.same, it.noisy_same, it.cannot_tell + it.noisy + it.newly_open)
+            (it.same, it.noisy_same, it.cannot_tell + it.noisy() + it.unresolved)
         });
         let number = |count: usize| {
             #[allow(clippy::cast_precision_loss)] // rows are far below 2^53

@@ -11,7 +11,7 @@
 //! allowed = true         # may differ, may be missing
 //! ```
 
-use super::{Change, Comparison, Difference};
+use super::{Change, Comparison, Difference, Rows};
 use crate::record::{Key, Larger, Status};
 use glob::Pattern;
 use serde::Deserialize;
@@ -133,18 +133,35 @@ impl Gate {
         Ok(Self { limits: limits.collect::<Result<_, _>>()? })
     }
 
-    /// What the first limit that fits says of a row that differs; none if no limit fits.
-    fn ruling(&self, difference: &Difference) -> Option<Ruling> {
-        self.limits.iter().find(|limit| limit.fits(&difference.key))?.ruling(difference)
+    /// Numbers, from 1, of the limits that fit no row of either run: by a typing error, perhaps.
+    pub fn idle(&self, before: &Rows, after: &Rows) -> Vec<usize> {
+        let fits =
+            |limit: &Limit| after.keys().chain(before.keys()).any(|(_, key)| limit.fits(&key));
+        (1..).zip(&self.limits).filter(|(_, limit)| !fits(limit)).map(|(at, _)| at).collect()
+    }
+
+    /// The first limit that fits a row.
+    fn limit(&self, key: &Key) -> Option<&Limit> {
+        self.limits.iter().find(|limit| limit.fits(key))
+    }
+
+    /// Whether a row should be held to a size.
+    fn bounds(&self, key: &Key) -> bool {
+        self.limit(key).is_some_and(|limit| !matches!(limit.bound, Bound::Allowed))
     }
 }
 
 impl Comparison {
-    /// Holds what differs against a gate.
+    /// Holds what differs against a gate, once noisy rows are judged.
     pub fn gate(&mut self, gate: &Gate) {
         for difference in &mut self.differences {
-            difference.ruling = gate.ruling(difference);
+            let limit = gate.limit(&difference.key);
+            difference.ruling = limit.and_then(|limit| limit.ruling(difference));
+            let is_open = matches!(difference.change, Change::Opened { .. });
+            let unheld = limit.is_some() && difference.ruling.is_none() && is_open;
+            self.unheld += usize::from(unheld);
         }
+        self.unheld += self.open.iter().filter(|open| gate.bounds(&open.key)).count();
     }
 }
 

@@ -83,7 +83,7 @@ impl<'a> Join<'a> {
         let mut new = Vec::new();
         // Runs of one plan have their rows in one order: the next is nearly always the next.
         let mut next = 0;
-        for (id, facts) in &self.after.facts {
+        for (at, (id, facts)) in self.after.facts.iter().enumerate() {
             let found = self.in_before(id).and_then(|id| match self.before.facts.get_index(next) {
                 Some((other, before)) if *other == id => Some((next, other, before)),
                 _ => self.before.facts.get_full(&id),
@@ -96,7 +96,8 @@ impl<'a> Join<'a> {
             met[place] = true;
             next = place + 1;
             let judgement = self.judge(id, before, facts);
-            self.note(judgement, (partner, before), (id, facts), keep, result);
+            let places = (place, at);
+            self.note(judgement, places, (partner, before), (id, facts), keep, result);
         }
         for ((id, facts), _) in self.before.facts.iter().zip(&met).filter(|(_, met)| !**met) {
             result.differences.push(Difference {
@@ -113,6 +114,7 @@ impl<'a> Join<'a> {
     fn note(
         &self,
         judgement: Judgement,
+        (place, at): (usize, usize),
         (partner, before): (&Id, &Facts),
         (id, after): (&Id, &Facts),
         keep: Keep,
@@ -121,14 +123,20 @@ impl<'a> Join<'a> {
         let sides = || (self.before.side(before), self.after.side(after));
         match judgement {
             Judgement::Same => result.same += 1,
-            Judgement::Open => result.noisy += 1,
-            Judgement::NewlyOpen => result.newly_open += 1,
+            Judgement::Silent => result.silent += 1,
+            Judgement::Open => result.unresolved += 1,
+            Judgement::NewlyOpen => {
+                let (before, after) = sides();
+                result.differences.push(self.difference(id, Change::Opened { before, after }));
+                return;
+            }
             Judgement::Noisy => {
-                result.noisy += 1;
                 let subjects =
                     (self.before.subject(partner).clone(), self.after.subject(id).clone());
                 let (before, after) = sides();
-                result.open.push(Open { subjects, key: self.after.key(id), before, after });
+                let medians = self.before.median(place).zip(self.after.median(at));
+                let key = self.after.key(id);
+                result.open.push(Open { subjects, key, before, after, medians });
                 return;
             }
             Judgement::New => {
@@ -181,11 +189,11 @@ impl<'a> Join<'a> {
             // What could be had on neither side is no noise.
             (false, false) if is_absent(before) && equal => Judgement::Same,
             (true, true) if equal => Judgement::Same,
-            (false, false) if is_absent(before) && !newly_failed => Judgement::New,
+            _ if is_absent(before) && !newly_failed => Judgement::New,
             (false, false) if is_absent(after) => Judgement::Changed,
             // How much of it there was says nothing of the kernel.
             (false, false) if !newly_failed && metric.larger_is() == Larger::Neither => {
-                Judgement::Open
+                Judgement::Silent
             }
             (false, false) if !newly_failed => Judgement::Noisy,
             (true, true) | (false, false) => Judgement::Changed,
@@ -198,8 +206,9 @@ impl<'a> Join<'a> {
 #[derive(Clone, Copy)]
 enum Judgement {
     Same,
-    /// Neither pass nor fail on one side, or nothing of the kernel's: there is nothing to hold
-    /// against it.
+    /// Nothing of the kernel's: there is nothing to hold against it.
+    Silent,
+    /// Neither pass nor fail, in BEFORE at least.
     Open,
     /// Resolved in BEFORE, and not in AFTER.
     NewlyOpen,

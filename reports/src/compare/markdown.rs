@@ -10,7 +10,11 @@ impl Comparison {
     /// differ, the worst first.
     pub fn markdown(&self, surroundings: Option<&Surroundings>) -> String {
         let mut text = String::new();
-        let verdict = if self.is_regression() { "**Worse.**" } else { "**Not worse.**" };
+        let verdict = match (self.is_regression(), self.is_whole()) {
+            (true, _) => "**Worse.**",
+            (false, true) => "**Not worse.**",
+            (false, false) => "**Not worse, as far as it could be compared.**",
+        };
         // A String takes everything.
         let _ = writeln!(text, "{verdict} {}\n", escaped(&self.summary()));
         for (side, subjects) in [("before", &self.before), ("after", &self.after)] {

@@ -27,7 +27,8 @@ pub use rows::Rows;
 pub use surroundings::Surroundings;
 
 use crate::read::ReadError;
-use crate::record::{Key, Larger, Sample, Status, Subject, Unit, Value};
+use crate::record::{Key, Larger, Metric, Sample, Status, Subject, Unit, Value};
+use crate::statistics::Median;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -121,6 +122,13 @@ pub enum Change {
         /// In AFTER.
         after: Side,
     },
+    /// Resolved in BEFORE, and not in AFTER.
+    Opened {
+        /// In BEFORE.
+        before: Side,
+        /// In AFTER.
+        after: Side,
+    },
     /// Too noisy, unresolved, or of nothing that could be held against the kernel.
     CannotTell {
         /// In BEFORE.
@@ -150,35 +158,58 @@ impl Difference {
             Some(ruling) => ruling == Ruling::Broken,
             None => match &self.change {
                 Change::New { after } => after.status == Status::Failed,
-                Change::Same { .. } | Change::CannotTell { .. } => false,
+                Change::Same { .. } | Change::CannotTell { .. } | Change::Opened { .. } => false,
                 _ => !self.is_better(),
             },
         }
     }
 
-    /// Whether a reader wants to see it: not a row that is only new, or that may differ.
+    /// Whether a reader wants to see it: not a row that is only new, that may differ, or that noise kept
+    /// from being resolved.
     fn matters(&self) -> bool {
-        match self.ruling {
-            Some(Ruling::Allowed) => false,
-            Some(Ruling::Within | Ruling::Broken) => true,
-            None => self.is_regression() || !matches!(self.change, Change::New { .. }),
+        match (self.ruling, &self.change) {
+            (Some(Ruling::Allowed), _) => false,
+            (Some(Ruling::Within | Ruling::Broken), _) => true,
+            (None, Change::New { .. }) => self.is_regression(),
+            (None, Change::Opened { before, .. }) => before.deterministic,
+            (None, _) => true,
         }
     }
 
-    /// Whether AFTER costs less, and nothing else is different.
+    /// Whether AFTER costs less, or what it says is surer, and nothing else is different.
     pub fn is_better(&self) -> bool {
         let ((Some(before), Some(after)), false) = (self.change.sides(), self.is_of_two_kinds())
         else {
             return false;
         };
-        let ok = before.status == Status::Ok && after.status == Status::Ok;
-        match (ok && before.unit == after.unit, before.value.zip(after.value)) {
-            (true, Some((before, after))) => match self.key.metric.larger_is() {
-                Larger::Worse => after.as_f64() < before.as_f64(),
-                Larger::Better => after.as_f64() > before.as_f64(),
-                Larger::Neither => false,
-            },
-            _ => after.status == Status::Ok && before.status == Status::Failed,
+        let Some((ours, theirs)) = self.costs() else {
+            let same = (before.value, before.unit) == (after.value, after.unit)
+                && (self.key.metric != Metric::Verdict || before.reason == after.reason);
+            let surer =
+                before.status == Status::Failed || (before.status == Status::Unconfirmed && same);
+            return after.status == Status::Ok && surer;
+        };
+        after.status == Status::Ok && theirs < ours
+    }
+
+    /// Whether AFTER costs more.
+    pub fn is_worse(&self) -> bool {
+        self.costs().is_some_and(|(before, after)| after > before)
+    }
+
+    /// BEFORE's and AFTER's value as costs, of which more is worse, where they are and are not equal:
+    /// known on both sides, in one unit, of a metric with a better and a worse.
+    fn costs(&self) -> Option<(f64, f64)> {
+        let (before, after) = self.change.sides();
+        let (before, after) = before.zip(after)?;
+        let known = |side: &Side| matches!(side.status, Status::Ok | Status::Unconfirmed);
+        let values = before.value.zip(after.value).filter(|(before, after)| before != after)?;
+        let (ours, theirs) = (values.0.as_f64(), values.1.as_f64());
+        let comparable = before.unit == after.unit && known(before) && known(after);
+        match self.key.metric.larger_is() {
+            Larger::Worse => comparable.then_some((ours, theirs)),
+            Larger::Better => comparable.then_some((-ours, -theirs)),
+            Larger::Neither => None,
         }
     }
 
@@ -210,15 +241,19 @@ pub struct Comparison {
     pub pairs: Vec<(Subject, Subject)>,
     /// Exact rows that are equal.
     pub same: usize,
-    /// Noisy rows of both sides that [`Comparison::judge`] has not judged.
-    pub noisy: usize,
+    /// Noisy rows that say nothing of the kernel.
+    pub silent: usize,
+    /// Rows that are unresolved in BEFORE, or in both.
+    pub unresolved: usize,
     /// Of those that it has, how many changed too little to matter.
     pub noisy_same: usize,
     /// And of how many neither is shown.
     pub cannot_tell: usize,
-    /// Rows that are unresolved in AFTER only.
-    pub newly_open: usize,
-    /// The rows that are to be judged.
+    /// Rows of which nothing could be told although a limit of the gate is theirs.
+    pub unheld: usize,
+    /// How many of the judged rows by their intervals only, as the single values are not there.
+    pub by_intervals: usize,
+    /// Noisy rows of both sides that are to be judged; then, those that could not be.
     open: Vec<Open>,
     /// Changed rows in the order of AFTER, then missing ones in the order of BEFORE, then new ones
     /// in the order of AFTER.
@@ -229,18 +264,31 @@ pub struct Comparison {
 }
 
 /// A noisy row of both sides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Open {
     /// The kernels: BEFORE's and AFTER's.
     subjects: (Arc<Subject>, Arc<Subject>),
     key: Key,
     before: Side,
     after: Side,
+    /// Their values with intervals, where both have one.
+    medians: Option<(Median, Median)>,
 }
 
 impl Comparison {
-    /// Judges the noisy rows by the single values behind them. A row without some on both sides stays
-    /// as it is.
+    /// Whether AFTER says as much as BEFORE: no row is unresolved there only, and all could be judged.
+    pub fn is_whole(&self) -> bool {
+        let opened = |it: &Difference| matches!(it.change, Change::Opened { .. });
+        self.open.is_empty() && !self.differences.iter().any(opened)
+    }
+
+    /// How many noisy rows are still to be judged, or could not be.
+    pub fn noisy(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Judges the noisy rows by the single values behind them; where those are not there on both sides, by
+    /// the intervals of their medians. A row that has neither stays as it is.
     pub fn judge(&mut self, before: &[Sample], after: &[Sample], rule: Rule) {
         let (before, after) = (Boots::of(before), Boots::of(after));
         let mut asked = Vec::new();
@@ -248,18 +296,21 @@ impl Comparison {
         for open in std::mem::take(&mut self.open) {
             let ours = before.get(&open.subjects.0, &open.key);
             let theirs = after.get(&open.subjects.1, &open.key);
-            match Noisy::of(&ours, &theirs, rows, rule) {
+            let by_values = Noisy::of(&ours, &theirs, rows, rule);
+            let by_intervals =
+                || open.medians.map(|(ours, theirs)| Noisy::of_medians(ours, theirs));
+            self.by_intervals += usize::from(by_values.is_none() && open.medians.is_some());
+            match by_values.or_else(by_intervals) {
                 Some(noisy) => asked.push((open, noisy)),
                 None => self.open.push(open),
             }
         }
-        self.noisy -= asked.len();
         let (rows, noisy): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let found = findings(&noisy, rule);
         for ((row, noisy), finding) in rows.into_iter().zip(noisy).zip(found) {
             self.tell(row, noisy, finding);
         }
-        for open in std::mem::take(&mut self.open) {
+        for open in self.open.clone() {
             self.keep(open, |before, after| Change::CannotTell { before, after });
         }
     }
@@ -269,7 +320,7 @@ impl Comparison {
         // A row's own value may be its first boot's: what was judged is what is shown.
         let judged =
             |side: Side, median: f64| Side { value: Value::real(median).or(side.value), ..side };
-        let Open { subjects, key, before, after } = row;
+        let Open { subjects, key, before, after, medians } = row;
         let before = judged(before, noisy.before.value);
         let after = judged(after, noisy.after.value);
         match finding {
@@ -280,12 +331,12 @@ impl Comparison {
             }
             Finding::Same => {
                 self.noisy_same += 1;
-                let row = Open { subjects, key, before, after };
+                let row = Open { subjects, key, before, after, medians };
                 self.keep(row, |before, after| Change::Same { before, after });
             }
             Finding::CannotTell => {
                 self.cannot_tell += 1;
-                let row = Open { subjects, key, before, after };
+                let row = Open { subjects, key, before, after, medians };
                 self.keep(row, |before, after| Change::CannotTell { before, after });
             }
         }
@@ -294,7 +345,7 @@ impl Comparison {
     /// Keeps a row that is no difference, if such are kept.
     fn keep(&mut self, row: Open, change: impl FnOnce(Side, Side) -> Change) {
         if self.keep_rest {
-            let Open { subjects: (_, subject), key, before, after } = row;
+            let Open { subjects: (_, subject), key, before, after, .. } = row;
             let change = change(before, after);
             self.rest.push(Difference { subject, key, change, ruling: None });
         }

@@ -1,11 +1,12 @@
 //! Noisy values held against each other.
 //!
 //! A change needs both: ranks that one distribution would hardly give ([`rank_test`], corrected for how
-//! many metrics were asked at once), and a size that matters, by the intervals of both medians. What is neither a change nor known to be
-//! none is told as such.
+//! many metrics were asked at once), and a size that matters, by the intervals of both medians. What is
+//! neither a change nor known to be none is told as such.
 
 use super::rank::rank_test;
 use crate::statistics::{Median, median};
+use std::f64::consts::SQRT_2;
 
 /// What counts as a change.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,6 +89,19 @@ impl Noisy {
             apart: (boots_before.len().max(boots_after.len()) > 1 && !enough)
                 .then(|| are_apart(&boots_before, &boots_after)),
         })
+    }
+
+    /// Of two medians, of whose single values nothing is known but their intervals.
+    pub fn of_medians(before: Median, after: Median) -> Self {
+        /// So many standard errors lie between a normal distribution's middle and each end of 95 %.
+        const ENDS: f64 = 1.96;
+        let error =
+            |side: Median| side.interval.map_or(0.0, |(low, high)| (high - low) / 2.0 / ENDS);
+        let distance = (after.value - before.value).abs();
+        let errors = error(before).hypot(error(after));
+        // Equal values are no change, however narrow their intervals.
+        let p = if distance > 0.0 { libm::erfc(distance / errors / SQRT_2) } else { 1.0 };
+        Self { before, after, p, apart: None }
     }
 
     /// The change of the median, as a share of BEFORE's.
@@ -212,6 +226,27 @@ mod tests {
         let many = boots(&[100.0, 107.0, 101.0, 106.0, 103.0]);
         assert_eq!(one(&many, &boots(&[104.0, 100.0, 108.0, 103.0, 105.0])), Finding::CannotTell);
         assert_eq!(one(&many, &boots(&[112.0, 111.0, 115.0, 113.0, 114.0])), Finding::More);
+    }
+
+    #[test]
+    fn medians_alone_tell_a_change_by_their_intervals() {
+        let median =
+            |value: f64, half: f64| Median { value, interval: Some((value - half, value + half)) };
+        let found = |before: Median, after: Median, rows: usize| {
+            let asked = vec![Noisy::of_medians(before, after); rows];
+            findings(&asked, Rule::default())[0]
+        };
+        assert_eq!(found(median(100.0, 0.5), median(105.0, 0.5), 64), Finding::More);
+        assert_eq!(found(median(105.0, 0.5), median(100.0, 0.5), 64), Finding::Less);
+        assert_eq!(found(median(100.0, 0.5), median(100.5, 0.5), 64), Finding::Same);
+        assert_eq!(found(median(100.0, 2.0), median(106.5, 2.0), 1), Finding::More);
+        assert_eq!(found(median(100.0, 2.0), median(105.0, 2.0), 1), Finding::CannotTell);
+        assert_eq!(
+            found(median(100.0, 0.0), median(105.0, 0.0), 64),
+            Finding::More,
+            "all were alike"
+        );
+        assert_eq!(found(median(100.0, 0.0), median(100.0, 0.0), 64), Finding::Same);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use super::{CompareError, Side};
 use crate::read::{ReadError, Texts, open_texts};
 use crate::record::columns::{Fields, Misread, Part};
 use crate::record::{
-    Cell, Key, Metric, Record, Run, Source, Status, Subject, Target, Unit, Value, check,
+    Cell, Key, Metric, Name, Record, Run, Source, Status, Subject, Target, Unit, Value, check,
     verdict_name,
 };
+use crate::statistics::Median;
 use csv::StringRecord;
 use foldhash::fast::RandomState;
 use indexmap::map::Entry;
@@ -49,12 +50,15 @@ pub(super) struct Facts {
 /// The rows of one side of a comparison, in their order, each once.
 #[derive(Debug, Default)]
 pub struct Rows {
+    runs: IndexSet<Name>,
     pub(super) subjects: IndexSet<Arc<Subject>>,
     pub(super) targets: IndexSet<Arc<Target>>,
     pub(super) cells: IndexSet<Arc<Cell>>,
     pub(super) metrics: IndexSet<Metric>,
     reasons: IndexSet<Box<str>>,
     pub(super) facts: IndexMap<Id, Facts>,
+    /// Intervals of those that have one, by their places in `facts`, in order: few rows do.
+    intervals: Vec<(u32, (f64, f64))>,
 }
 
 impl Rows {
@@ -160,8 +164,18 @@ impl Rows {
             Entry::Occupied(_) => Err(record),
             Entry::Vacant(free) => {
                 free.insert(facts);
+                place(&mut self.runs, &record.run.run_id);
+                self.keep_interval(record.ci_low.zip(record.ci_high));
                 Ok(())
             }
+        }
+    }
+
+    /// Keeps the interval of the row that came last.
+    fn keep_interval(&mut self, ends: Option<(Value, Value)>) {
+        if let Some((low, high)) = ends {
+            let place = place_of(self.facts.len() - 1);
+            self.intervals.push((place, (low.as_f64(), high.as_f64())));
         }
     }
 
@@ -173,7 +187,9 @@ impl Rows {
         repeated: &mut Repeated,
     ) -> Result<(), Refused> {
         let mut fields = Fields::new(row);
-        repeated.run.skip_or(&mut fields, |fields| Run::read(fields).map(|_| 0))?;
+        let runs = &mut self.runs;
+        let run = |fields: &mut Fields<'_>| Ok(place(runs, &Run::read(fields)?.run_id));
+        repeated.run.skip_or(&mut fields, run)?;
         let id = Id {
             subject: repeated.subject.place(&mut fields, &mut self.subjects)?,
             target: repeated.target.place(&mut fields, &mut self.targets)?,
@@ -205,9 +221,28 @@ impl Rows {
             Entry::Occupied(there) => Err(Refused::Duplicate(there.get().line.into())),
             Entry::Vacant(free) => {
                 free.insert(facts);
+                self.keep_interval(interval[0].zip(interval[1]));
                 Ok(())
             }
         }
+    }
+
+    /// Whether some of them are of this run.
+    pub fn are_of(&self, run_id: &Name) -> bool {
+        self.runs.contains(run_id)
+    }
+
+    /// What each row is of, in their order.
+    pub fn keys(&self) -> impl Iterator<Item = (&Subject, Key)> {
+        self.facts.keys().map(|id| (&**self.subject(id), self.key(id)))
+    }
+
+    /// The value of a row and its interval, by its place; none where it has none.
+    pub(super) fn median(&self, place: usize) -> Option<Median> {
+        let (_, facts) = self.facts.get_index(place)?;
+        let found = self.intervals.binary_search_by_key(&place_of(place), |(place, _)| *place);
+        let interval = self.intervals[found.ok()?].1;
+        Some(Median { value: facts.value?.as_f64(), interval: Some(interval) })
     }
 
     /// The kernel of a row.

@@ -1,8 +1,8 @@
 //! A comparison for people.
 
 use super::{Change, Comparison, Difference, Ruling, Side, Surroundings};
-use crate::record::{Larger, Metric, Name, Status, Subject, Target};
-use crate::table::{Align, Grid, NOTHING, Style, Tone, paragraph};
+use crate::record::{Metric, Name, Status, Subject, Target};
+use crate::table::{Align, Grid, NOTHING, Style, Tone, sentence};
 use indexmap::IndexMap;
 use std::fmt::Write;
 
@@ -21,15 +21,15 @@ impl Comparison {
     pub fn render(&self, surroundings: Option<&Surroundings>, style: Style) -> String {
         let mut text = String::new();
         for (side, subjects) in [("BEFORE", &self.before), ("AFTER ", &self.after)] {
-            text.push_str(&paragraph(style, &format!("{side}  {}", list(subjects)), Tone::Normal));
+            text.push_str(&sentence(style, &format!("{side}  {}", list(subjects)), Tone::Normal));
         }
         for (name, before, after) in surroundings.map_or(&[][..], |it| &it.differ) {
             let line = format!("differs: {name}: {before} → {after}");
-            text.push_str(&paragraph(style, &line, Tone::Normal));
+            text.push_str(&sentence(style, &line, Tone::Normal));
         }
         for (before, after) in self.unlike() {
             let line = format!("compared: {before} with {after}");
-            text.push_str(&paragraph(style, &line, Tone::Normal));
+            text.push_str(&sentence(style, &line, Tone::Normal));
         }
         let (rows, left) = self.shown();
         for group in groups(&rows) {
@@ -39,10 +39,10 @@ impl Comparison {
         text.push('\n');
         if left > 0 {
             let line = format!("and {left} more rows that differ: --all shows every row");
-            text.push_str(&paragraph(style, &line, Tone::Normal));
+            text.push_str(&sentence(style, &line, Tone::Normal));
         }
         let tone = if self.is_regression() { Tone::Bad } else { Tone::Good };
-        text.push_str(&paragraph(style, &self.summary(), tone));
+        text.push_str(&sentence(style, &self.summary(), tone));
         text
     }
 
@@ -58,7 +58,7 @@ impl Comparison {
             0..=2 => format!("{target}, suite {suite}"),
             _ => format!("{subject} · {target}, suite {suite}"),
         };
-        let mut text = paragraph(style, &title, Tone::Strong);
+        let mut text = sentence(style, &title, Tone::Strong);
         let mut grid = Grid::new(style, &COLUMNS);
         for difference in group {
             difference.add_to(&mut grid);
@@ -68,13 +68,13 @@ impl Comparison {
             if let Some(reason) = difference.reason() {
                 let key = &difference.key;
                 let line = format!("{} of {}: {reason}", key.metric, key.cell);
-                text.push_str(&paragraph(style, &line, Tone::Normal));
+                text.push_str(&sentence(style, &line, Tone::Normal));
             }
         }
         text
     }
 
-    /// One sentence: how many rows came out how.
+    /// How many rows came out how, and what a gate said.
     pub fn summary(&self) -> String {
         let count = |is: fn(&Change) -> bool| {
             self.differences.iter().filter(|difference| is(&difference.change)).count()
@@ -90,16 +90,48 @@ impl Comparison {
             (count(|change| matches!(change, Change::New { .. })), "new in AFTER"),
             (self.noisy_same, "noisy and the same"),
             (self.cannot_tell, "noisy, of which nothing can be told"),
-            (self.newly_open, "unresolved in AFTER only"),
-            (self.noisy, "noisy without single values or unresolved, not compared"),
+            (count(|change| matches!(change, Change::Opened { .. })), "unresolved in AFTER only"),
+            (self.unresolved, "unresolved in BEFORE"),
+            (self.noisy(), "noisy without single values or an interval, not compared"),
+            (self.silent, "that say nothing of the kernel"),
         ];
-        let mut sentence = format!("Rows: {} equal", self.same);
-        for (count, what) in parts.into_iter().filter(|(count, _)| *count != 0) {
-            let _ = write!(sentence, ", {count} {what}"); // a String takes everything
+        let mut sentence = counted(&format!("Rows: {} equal", self.same), &parts);
+        if self.by_intervals > 0 {
+            let _ = write!(
+                sentence,
+                " {} noisy rows were judged by the intervals of their medians, as single values \
+                 (samples.csv) are not beside both files.",
+                self.by_intervals
+            );
         }
-        sentence.push('.');
+        sentence.push_str(&self.rulings());
         sentence
     }
+
+    /// What the limits of a gate came to; nothing without one.
+    fn rulings(&self) -> String {
+        let count = |ruling| self.differences.iter().filter(|it| it.ruling == Some(ruling)).count();
+        let parts = [
+            (count(Ruling::Broken), "broken"),
+            (count(Ruling::Within), "within theirs"),
+            (count(Ruling::Allowed), "allowed to differ"),
+            (self.unheld, "that could not be held to theirs"),
+        ];
+        let mut parts = parts.into_iter().filter(|(count, _)| *count != 0);
+        let Some((first, what)) = parts.next() else { return String::new() };
+        let rest: Vec<_> = parts.collect();
+        counted(&format!(" Limits: {first} {what}"), &rest)
+    }
+}
+
+/// A sentence of counts, without those of nothing.
+fn counted(begin: &str, parts: &[(usize, &str)]) -> String {
+    let mut sentence = begin.to_owned();
+    for (count, what) in parts.iter().filter(|(count, _)| *count != 0) {
+        let _ = write!(sentence, ", {count} {what}"); // a String takes everything
+    }
+    sentence.push('.');
+    sentence
 }
 
 pub(super) fn list(subjects: &[Subject]) -> String {
@@ -139,7 +171,7 @@ impl Difference {
     }
 
     /// What it is called, and how that is shown.
-    pub(super) fn named(&self) -> (&'static str, Tone) {
+    pub(crate) fn named(&self) -> (&'static str, Tone) {
         match (self.ruling, &self.change) {
             (Some(Ruling::Within), _) => ("within limit", Tone::Normal),
             (Some(Ruling::Allowed), _) => ("allowed", Tone::Normal),
@@ -154,17 +186,15 @@ impl Difference {
             Change::Changed { .. } | Change::Shifted { .. } if self.is_better() => {
                 ("better", Tone::Good)
             }
-            Change::Changed { before, after } | Change::Shifted { before, after, .. } => {
-                let values = before.value.is_some() && after.value.is_some();
-                match self.key.metric.larger_is() {
-                    Larger::Better | Larger::Worse if values => ("worse", Tone::Bad),
-                    _ => ("changed", Tone::Bad),
-                }
+            Change::Changed { .. } | Change::Shifted { .. } if self.is_worse() => {
+                ("worse", Tone::Bad)
             }
+            Change::Changed { .. } | Change::Shifted { .. } => ("changed", Tone::Bad),
             Change::Determinism { .. } => ("exact on one side", Tone::Bad),
             Change::Missing { .. } => ("missing", Tone::Bad),
             Change::New { .. } => ("new", Tone::Normal),
             Change::Same { .. } => ("same", Tone::Normal),
+            Change::Opened { .. } => ("unresolved", Tone::Doubtful),
             Change::CannotTell { .. } => ("cannot tell", Tone::Normal),
         }
     }
@@ -185,6 +215,7 @@ impl Change {
             Self::Changed { before, after }
             | Self::Determinism { before, after }
             | Self::Same { before, after }
+            | Self::Opened { before, after }
             | Self::CannotTell { before, after }
             | Self::Shifted { before, after, .. } => (Some(before), Some(after)),
             Self::Missing { before } => (Some(before), None),
@@ -231,7 +262,12 @@ pub(super) fn difference_text(before: Option<&Side>, after: Option<&Side>) -> St
             .filter(|(before, after)| before != after)
     });
     let Some((before, after)) = numbers else {
-        return NOTHING.to_owned();
+        return match before.zip(after) {
+            Some((before, after)) if before.unit != after.unit => {
+                format!("{} → {}", before.unit, after.unit)
+            }
+            _ => NOTHING.to_owned(),
+        };
     };
     // Counts are subtracted as integers: exact beyond 2^53.
     let difference = match (before.as_count(), after.as_count()) {

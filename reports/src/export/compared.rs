@@ -3,8 +3,8 @@
 use super::checks::{Check, Checks, Group, Place, Verdict, amount, first_of, names, what};
 use super::index::Index;
 use super::text::prose;
-use crate::compare::{Comparison, Difference, Ruling, Side};
-use crate::record::{Key, Larger, Metric, Record, Subject};
+use crate::compare::{Change, Comparison, Difference, Rows, Side};
+use crate::record::{Key, Metric, Status, Subject};
 
 /// The cells of one group, in order, and what differs in them.
 struct Cells<'a> {
@@ -35,10 +35,10 @@ impl Checks {
     /// A check for each cell of AFTER, whose rows are `after`, and for each that is missing there. It
     /// fails if one of its rows fails the comparison; what differs otherwise is told in its lines. One
     /// more says how many rows were compared and how many could not be.
-    pub fn of_comparison(comparison: &Comparison, after: &mut dyn Iterator<Item = Record>) -> Self {
+    pub fn of_comparison(comparison: &Comparison, after: &Rows) -> Self {
         let mut groups = Groups::default();
-        for record in after {
-            groups.cell(&record.subject, &record.key);
+        for (subject, key) in after.keys() {
+            groups.cell(subject, &key);
         }
         for difference in &comparison.differences {
             groups.cell(&difference.subject, &difference.key).push(difference);
@@ -55,9 +55,19 @@ impl Checks {
 fn group((name, cells): (String, &Cells<'_>)) -> Group {
     let check = |(name, differences): &(String, Vec<&Difference>)| {
         let lines: Vec<_> = differences.iter().map(|difference| line(difference)).collect();
-        let failing = differences.iter().zip(&lines).filter(|(it, _)| it.is_regression());
-        let message = first_of(failing.map(|(_, line)| line.clone()));
-        let verdict = if message.is_empty() { Verdict::Passed } else { Verdict::Failed };
+        let those = |are: fn(&Difference) -> bool| {
+            let found = differences.iter().zip(&lines).filter(move |(it, _)| are(it));
+            first_of(found.map(|(_, line)| line.clone()))
+        };
+        let failing = those(Difference::is_regression);
+        // What can no longer be told of an exact row is neither passed nor failed.
+        let open =
+            those(|it| matches!(&it.change, Change::Opened { before, .. } if before.deterministic));
+        let (verdict, message) = match (failing.is_empty(), open.is_empty()) {
+            (false, _) => (Verdict::Failed, failing),
+            (true, false) => (Verdict::Skipped, open),
+            (true, true) => (Verdict::Passed, String::new()),
+        };
         Check { name: name.clone(), verdict, message, lines }
     };
     Group {
@@ -73,7 +83,9 @@ fn whole(comparison: &Comparison) -> Group {
     let list = |subjects: &[Subject]| {
         prose(&subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
-    let open = comparison.noisy + comparison.cannot_tell + comparison.newly_open;
+    let opened = comparison.differences.iter();
+    let opened = opened.filter(|it| matches!(it.change, Change::Opened { .. })).count();
+    let open = comparison.noisy() + comparison.cannot_tell + comparison.unresolved + opened;
     let summary = comparison.summary();
     let (verdict, message) = if open == 0 {
         (Verdict::Passed, String::new())
@@ -95,24 +107,9 @@ fn whole(comparison: &Comparison) -> Group {
 
 /// `dr_exits by tracepoint: worse: 4 exits before, 20 exits after`.
 fn line(difference: &Difference) -> String {
-    let Difference { key, ruling, change, .. } = difference;
+    let Difference { key, change, .. } = difference;
     let (before, after) = change.sides();
-    let word = match ruling {
-        Some(Ruling::Broken) => "limit broken",
-        Some(Ruling::Within) => "within its limit",
-        Some(Ruling::Allowed) => "allowed to differ",
-        None if difference.is_better() => "better",
-        None if before.is_none() => "new",
-        None if after.is_none() => "missing",
-        None => match (key.metric.larger_is(), before.zip(after)) {
-            (Larger::Worse | Larger::Better, Some((before, after)))
-                if before.value.is_some() && after.value.is_some() =>
-            {
-                "worse"
-            }
-            _ => "changed",
-        },
-    };
+    let (word, _) = difference.named();
     let side = |side: Option<&Side>| {
         side.map_or_else(|| "nothing".to_owned(), |side| said(&key.metric, side))
     };
@@ -122,7 +119,8 @@ fn line(difference: &Difference) -> String {
 fn said(metric: &Metric, side: &Side) -> String {
     let Side { unit, value, status, reason, .. } = side;
     match (value, reason.is_empty()) {
-        _ if *metric == Metric::Verdict => prose(reason),
+        _ if *metric == Metric::Verdict && *status == Status::Ok => prose(reason),
+        _ if *metric == Metric::Verdict => format!("{} ({status})", prose(reason)),
         (Some(value), true) => amount(*value, *unit),
         (Some(value), false) => format!("{} ({status}: {})", amount(*value, *unit), prose(reason)),
         (None, true) => status.to_string(),

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use reports::compare::{Gate, Keep, Rows, Rule, Surroundings};
-use reports::export::{junit, ktap};
+use reports::export::{Checks, junit, ktap};
+use reports::table::printable;
 use reports::{Comparison, ReadError, RunInfo, Sample, history, kept};
 
-use super::export::checks;
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::status::{Failure, Status};
 use crate::terminal::{self, write_out};
@@ -22,6 +22,7 @@ struct Before {
 
 /// One run held against it, and what surrounded the two.
 struct Held {
+    rows: Rows,
     comparison: Comparison,
     surroundings: Option<Surroundings>,
 }
@@ -42,25 +43,43 @@ impl Before {
         let keep = if args.all { Keep::Everything } else { Keep::Differences };
         let compared = reports::compare(&self.rows, &rows, keep);
         let mut comparison = compared.map_err(Failure::environment)?;
-        if comparison.noisy > 0 {
+        if comparison.noisy() > 0 {
             let slower = surroundings.as_ref().map_or([0.0; 2], |it| it.slower);
             let rule = Rule { effect: args.min_effect / 100.0, slower, ..Rule::default() };
-            let theirs = kept::samples_of(after).map_err(Failure::environment)?;
+            let theirs = samples(after, &rows)?;
             comparison.judge(self.samples()?, &theirs, rule);
         }
         if let Some(gate) = gate {
             comparison.gate(gate);
+            for limit in gate.idle(&self.rows, &rows) {
+                eprintln!(
+                    "drbench: limit {limit} of {} fits no row of either run: look at its globs",
+                    args.gate.as_deref().unwrap_or(after).display()
+                );
+            }
         }
-        Ok(Held { comparison, surroundings })
+        Ok(Held { rows, comparison, surroundings })
     }
 
     fn samples(&self) -> Result<&[Sample], Failure> {
         if self.samples.get().is_none() {
-            let read = kept::samples_of(&self.path).map_err(Failure::environment)?;
             // It was empty, so it takes them.
-            let _ = self.samples.set(read);
+            let _ = self.samples.set(samples(&self.path, &self.rows)?);
         }
         Ok(self.samples.get().map_or(&[], Vec::as_slice))
+    }
+}
+
+/// The single values behind these rows.
+fn samples(path: &Path, rows: &Rows) -> Result<Vec<Sample>, Failure> {
+    let samples = kept::samples_of(path).map_err(Failure::environment)?;
+    match samples.iter().find(|sample| !rows.are_of(&sample.run_id)) {
+        None => Ok(samples),
+        Some(Sample { run_id, .. }) => Err(Failure::usage(format!(
+            "the single values (samples.csv) of {} are of another run, {run_id}: put both files of one \
+             run beside each other, or name its results.csv by another name to do without",
+            path.display()
+        ))),
     }
 }
 
@@ -107,7 +126,7 @@ pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
             if after.len() > 1 {
                 heading(args.format, number, run)?;
             }
-            print(args, &held, run)
+            print(args, &held)
         });
         status = status.worst(told.unwrap_or_else(|failure| {
             eprintln!("drbench: {failure}");
@@ -121,7 +140,10 @@ pub fn compare(args: &CompareArgs) -> Result<Status, Failure> {
 fn heading(format: CompareFormat, number: usize, after: &Path) -> Result<(), Failure> {
     let gap = if number == 0 { "" } else { "\n" };
     match format {
-        CompareFormat::Table => write_out(format_args!("{gap}== {}\n\n", after.display())),
+        CompareFormat::Table => {
+            let name = printable(&after.display().to_string()).replace('\n', " ");
+            write_out(format_args!("{gap}== {name}\n\n"))
+        }
         CompareFormat::Markdown => {
             let name = reports::compare::escaped(&after.display().to_string());
             write_out(format_args!("{gap}### {name}\n\n"))
@@ -131,13 +153,14 @@ fn heading(format: CompareFormat, number: usize, after: &Path) -> Result<(), Fai
     }
 }
 
-fn print(args: &CompareArgs, held: &Held, after: &Path) -> Result<Status, Failure> {
-    let Held { comparison, surroundings } = held;
+fn print(args: &CompareArgs, held: &Held) -> Result<Status, Failure> {
+    let Held { rows, comparison, surroundings } = held;
+    let checks = || Checks::of_comparison(comparison, rows);
     let text = match args.format {
         CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
         CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
-        CompareFormat::Junit => junit(&checks(comparison, after)?),
-        CompareFormat::Ktap => ktap(&checks(comparison, after)?),
+        CompareFormat::Junit => junit(&checks()),
+        CompareFormat::Ktap => ktap(&checks()),
     };
     write_out(format_args!("{text}"))?;
     Ok(if comparison.is_regression() { Status::Regression } else { Status::Done })

@@ -1,9 +1,7 @@
-//! `drbench report --format`, and the comparison as tests.
+//! `drbench report --format`.
 
-use std::path::Path;
-
-use reports::export::{Checks, Exported, Format};
-use reports::{Comparison, KeptRun};
+use reports::KeptRun;
+use reports::export::{Exported, Format};
 
 use crate::cli::ReportArgs;
 use crate::status::{Failure, Status};
@@ -25,14 +23,4 @@ pub fn export(runs: &[KeptRun], format: &Format, args: &ReportArgs) -> Result<St
         }
     }
     Ok(Status::Done)
-}
-
-/// A comparison as checks. AFTER is read once more: a comparison keeps what differs, and a cell in which
-/// nothing does passes.
-pub fn checks(comparison: &Comparison, after: &Path) -> Result<Checks, Failure> {
-    let mut wrong = None;
-    let rows = reports::open(after).map_err(Failure::environment)?;
-    let mut rows = rows.map_while(|row| row.map_err(|error| wrong = Some(error)).ok());
-    let checks = Checks::of_comparison(comparison, &mut rows);
-    wrong.map_or(Ok(checks), |error| Err(Failure::environment(error)))
 }
