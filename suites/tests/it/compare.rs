@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use reports::{
     Cell, Environment, Key, Machine, Metric, Outcome, Policy, Record, RunDir, RunInfo, Source,
@@ -142,6 +142,49 @@ fn runs_of_the_schema_before_are_compared_as_always() {
     let (status, text) = compare(&now, &stock);
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("differs: drbench's binary"), "{text}");
+}
+
+#[test]
+fn single_values_of_another_run_are_refused_and_without_any_it_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let native = of_schema_1("native");
+    let compare = |after: &Path| {
+        let output = drbench().arg("compare").args([&native, after]).output().unwrap();
+        both(&output)
+    };
+    let mixed = place(&directory, "mixed");
+    fs::create_dir(&mixed).unwrap();
+    fs::copy(native.join("results.csv"), mixed.join("results.csv")).unwrap();
+    fs::copy(of_schema_1("never").join("samples.csv"), mixed.join("samples.csv")).unwrap();
+    let (status, text) = compare(&mixed);
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("of another run, 20261126T011111Z-a89666: put both files"), "{text}");
+    let (status, text) = compare(&mixed.join("results.csv"));
+    assert_eq!(status, Some(2), "it lies beside them: {text}");
+
+    let alone = place(&directory, "alone.csv");
+    fs::copy(native.join("results.csv"), &alone).unwrap();
+    let (status, text) = compare(&alone);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("were judged by the intervals of their medians"), "{text}");
+}
+
+#[test]
+fn a_run_that_comes_by_a_pipe_is_told_in_every_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = run(&place(&directory, "before"), "6.1-1", 100, "1");
+    let after = run(&place(&directory, "after"), "6.1-2", 103, "1");
+    for format in ["table", "markdown", "junit", "ktap"] {
+        let piped = fs::File::open(after.join("results.csv")).unwrap();
+        let mut cat = Command::new("cat").stdin(piped).stdout(Stdio::piped()).spawn().unwrap();
+        let mut compare = drbench();
+        compare.args(["compare", "--format", format]).arg(&before).arg("/dev/stdin");
+        let output = compare.stdin(cat.stdout.take().unwrap()).output().unwrap();
+        assert!(cat.wait().unwrap().success());
+        let (status, text) = both(&output);
+        assert_eq!(status, Some(1), "{format}: {text}");
+        assert!(text.contains("103"), "{format}: {text}");
+    }
 }
 
 #[test]
