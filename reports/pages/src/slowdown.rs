@@ -129,7 +129,10 @@ pub(crate) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
 #[allow(clippy::cast_precision_loss)] // rates are far below 2^53
 pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block>, PagesError> {
     let rows = Rows::of(group);
-    let mut blocks = Vec::new();
+    // Above the charts: there stands what their stars mean.
+    let basis = basis(&group.rows);
+    let mut blocks =
+        vec![Block::List(basis.iter().map(|line| vec![Bit::text(text::shown(line))]).collect())];
     for (interposed, title) in
         [(true, "with one other exit, CPUID, after every switch"), (false, "without other exits")]
     {
@@ -143,9 +146,6 @@ pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block
         }
     }
     blocks.extend(surface(view, &rows));
-    blocks.push(Block::List(
-        basis(&group.rows).iter().map(|line| vec![Bit::text(text::shown(line))]).collect(),
-    ));
     Ok(blocks)
 }
 
@@ -207,7 +207,8 @@ fn accesses_text(accesses: u64) -> String {
 /// The figures of one chart.
 fn shares(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, pattern: &str) -> Table {
     let mut columns = Column::all(&["#switches/s"]);
-    columns.extend(rows.policies.iter().map(|policy| Column::numbers(format!("{policy} %"))));
+    let policies = rows.policies.iter().map(|policy| rows.policy((pattern, policy)));
+    columns.extend(policies.map(|policy| Column::numbers(format!("{policy} %"))));
     let mut table = Table::new(format!("{pattern}: % of time lost"), columns);
     for rate in &rows.rates {
         let mut cells = vec![Cell::text(rate.to_string())];
