@@ -230,7 +230,8 @@ fn version_chart<'a>(
         lines,
         is_narrow: false,
     };
-    Ok(Some(Block::Picture(Picture { caption: title, svg: plot.svg()?, table: Some(table) })))
+    let (svg, table) = (plot.svg()?, Some(table));
+    Ok(Some(Block::Picture(Picture { caption: title, of: String::new(), svg, table })))
 }
 
 fn line_of<'a>(group: &Group<'a>) -> Place<'a> {
@@ -298,6 +299,8 @@ fn run_chart(
     groups: &[&Group<'_>],
     (number, is_open): (usize, bool),
 ) -> Result<Block, PagesError> {
+    let machine = crate::shelf::target(target);
+    let title = format!("{series} {} · {machine}, suite {suite}", text::name(variant));
     let newest = &groups[groups.len().saturating_sub(MOST_POINTS)..];
     let names: Vec<(String, bool)> = followed(newest[newest.len() - 1])
         .into_iter()
@@ -305,7 +308,7 @@ fn run_chart(
         .collect();
     let mut columns = Column::all(&["run", "kernel", "verdict"]);
     columns.extend(names.iter().map(|(name, _)| Column::numbers(name)));
-    let mut table = Table::new("The same figures, the oldest run first", columns);
+    let mut table = Table::new("The same figures, the oldest run first", columns).of(&title);
     let mut lines: Vec<Line> = names
         .iter()
         .map(|(name, _)| Line { name: name.clone(), colour: None, points: Vec::new() })
@@ -344,8 +347,6 @@ fn run_chart(
         }
         table.push(cells);
     }
-    let machine = crate::shelf::target(target);
-    let title = format!("{series} {} · {machine}, suite {suite}", text::name(variant));
     let told = if marked == 0 {
         "nothing changed".to_owned()
     } else {
@@ -371,7 +372,8 @@ fn run_chart(
             is_narrow: false,
         };
         let caption = format!("Costs in {unit}, run by run");
-        blocks.push(Block::Picture(Picture { caption, svg: plot.svg()?, table: Some(table) }));
+        let (svg, table) = (plot.svg()?, Some(table));
+        blocks.push(Block::Picture(Picture { caption, of: title.clone(), svg, table }));
     }
     if groups.len() > newest.len() {
         blocks.push(Block::faint(format!("The newest {} of {} runs.", newest.len(), groups.len())));
@@ -381,7 +383,7 @@ fn run_chart(
         blocks.insert(0, Block::faint(told));
     }
     let summary = vec![Bit::text(format!("{title}: {}, {told}", text::count(newest.len(), "run")))];
-    Ok(Block::Fold { id: format!("series-{number}"), summary, is_open, blocks })
+    Ok(Block::Fold { id: format!("series-{number}"), level: 3, summary, is_open, blocks })
 }
 
 /// The runs' beginnings, short enough for an axis: to the minute where that tells them apart, else to

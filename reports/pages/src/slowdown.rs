@@ -136,7 +136,7 @@ pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block
     for (interposed, title) in
         [(true, "with one other exit, CPUID, after every switch"), (false, "without other exits")]
     {
-        let table = crossings(view, &rows, interposed, title);
+        let table = crossings(view, &rows, interposed, title).of(&group.title());
         let charts = charts(view, group, &rows, interposed, title)?;
         let shown = [Block::Beside(charts), Block::Table(table)];
         if interposed {
@@ -145,7 +145,7 @@ pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block
             blocks.push(Block::fold("The same without other exits", shown.into()));
         }
     }
-    blocks.extend(surface(view, &rows));
+    blocks.extend(surface(view, &rows, &group.title()));
     Ok(blocks)
 }
 
@@ -159,6 +159,7 @@ fn charts(
     title: &str,
 ) -> Result<Vec<Block>, PagesError> {
     let mut charts = Vec::new();
+    let of = format!("{}, {title}", group.title());
     for (pattern, accesses) in &rows.patterns {
         let mut lines = Vec::new();
         for policy in &rows.policies {
@@ -178,10 +179,9 @@ fn charts(
         let number = charts.len();
         let plot = Plot {
             id: format!("s{}-{}-{}-{number}", group.run, group.number, u8::from(interposed)),
-            title: format!("{pattern}: time lost by switches per second"),
+            title: format!("{pattern}: time lost by switches per second, {}", group.title()),
             about: format!(
-                "{} {title}. One line for each of {}. The table below has the figures.",
-                group.title(),
+                "{title}. One line for each of {}. The table below has the figures.",
                 rows.policies.join(", ")
             ),
             across: Across::Log("switches per second"),
@@ -192,8 +192,9 @@ fn charts(
         };
         charts.push(Block::Picture(Picture {
             caption: format!("{pattern}, {}", accesses_text(*accesses)),
+            of: of.clone(),
             svg: plot.svg()?,
-            table: Some(shares(view, rows, interposed, pattern)),
+            table: Some(shares(view, rows, interposed, pattern).of(&of)),
         }));
     }
     Ok(charts)
@@ -267,7 +268,7 @@ fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str)
 }
 
 /// Of the pattern with the most accesses: % lost by switches and by other exits.
-fn surface(view: View<'_, '_>, rows: &Rows<'_>) -> Option<Block> {
+fn surface(view: View<'_, '_>, rows: &Rows<'_>, of: &str) -> Option<Block> {
     let (pattern, _) = rows.patterns.last()?;
     if rows.exits.is_empty() {
         return None;
@@ -284,6 +285,7 @@ fn surface(view: View<'_, '_>, rows: &Rows<'_>) -> Option<Block> {
     columns.extend(rates.iter().map(|rate| Column::numbers(rate.to_string())));
     let caption = format!("{pattern}: % of time lost, by switches and other exits per second");
     let mut table = Table::new(caption, columns)
+        .of(of)
         .grouped(&[("", 2), ("switches per second", rates.len())])
         .headed(2);
     for policy in &rows.policies {
