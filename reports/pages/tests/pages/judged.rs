@@ -61,7 +61,14 @@ fn another_kernel_or_variant_is_told_and_is_not_worse() {
 
 #[test]
 fn what_was_not_measured_has_its_star_everywhere_and_the_reason_before_the_charts() {
-    let made = Made::of(world::nights);
+    let made = Made::of(|dir| {
+        let (stock, amd) = (world::subject("6.12.118", "stock"), world::lab(Vendor::KvmAmd));
+        let night = |number| world::Made::new(number).others(&stock, &amd).kept(dir);
+        vec![night(0), night(1)]
+    });
+    let history = fs::read_to_string(made.out().join("history.html")).unwrap();
+    assert!(history.contains("windows under never*") && !history.contains("under never<"));
+    assert!(history.contains("* not measured: the kernel does not have this policy"));
     let page = fs::read_to_string(made.out().join("slowdown.html")).unwrap();
     assert!(page.contains("never* %") && !page.contains("never %"));
     let reason = page.find("never*: not measured, this kernel does not have it").unwrap();
