@@ -241,6 +241,9 @@ impl From<Vec<Cell>> for Row {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Table {
     pub caption: String,
+    /// Of what it is, where others on the page have the same caption: for those who hear it, as those
+    /// who see it have the heading.
+    pub of: String,
     /// Names over several columns and over how many each; none if empty.
     pub groups: Vec<(String, usize)>,
     pub columns: Vec<Column>,
@@ -257,8 +260,9 @@ impl Table {
 
     #[inline(never)]
     fn plain(caption: &str, columns: Vec<Column>) -> Self {
+        let (caption, of) = (caption.to_owned(), String::new());
         let (groups, rows) = (Vec::new(), Vec::new());
-        Self { caption: caption.to_owned(), groups, columns, heads: 1, rows, is_tool: false }
+        Self { caption, of, groups, columns, heads: 1, rows, is_tool: false }
     }
 
     /// The same with names over so many columns each; the rest has none.
@@ -275,6 +279,12 @@ impl Table {
     /// The same with so many cells that name a row.
     pub(crate) fn headed(mut self, heads: usize) -> Self {
         self.heads = heads;
+        self
+    }
+
+    /// The same, of this kernel and machine.
+    pub(crate) fn of(mut self, what: &str) -> Self {
+        what.clone_into(&mut self.of);
         self
     }
 
@@ -303,6 +313,8 @@ impl Table {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Picture {
     pub caption: String,
+    /// Of what it is, as of a table.
+    pub of: String,
     /// Markup that drbench drew; its texts are escaped.
     pub svg: String,
     pub table: Option<Table>,
@@ -332,6 +344,8 @@ pub(crate) enum Block {
     /// Closed until somebody opens it.
     Fold {
         id: String,
+        /// 2 or 3 if its summary is a heading, else 0.
+        level: u8,
         summary: Vec<Bit>,
         is_open: bool,
         blocks: Vec<Block>,
@@ -360,7 +374,7 @@ impl Block {
     #[inline(never)]
     pub(crate) fn fold(summary: &str, blocks: Vec<Self>) -> Self {
         let summary = vec![Bit::text(summary)];
-        Self::Fold { id: String::new(), summary, is_open: false, blocks }
+        Self::Fold { id: String::new(), level: 0, summary, is_open: false, blocks }
     }
 }
 

@@ -86,6 +86,7 @@ pub(crate) fn table(view: View<'_, '_>, group: &Group<'_>) -> Vec<Block> {
     }
     columns.push(Column::words("status"));
     let mut table = Table::new(format!("Cells of the suite {}", group.suite), columns)
+        .of(&group.title())
         .grouped(&[("cell", 5), ("DR exits", 2), ("all exits", 3)])
         .tool();
     for cell in cells.iter().take(MOST_CELLS) {
@@ -146,7 +147,8 @@ pub(crate) fn checks(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
         }
     }
     let columns = Column::all(&["check", "#passed", "#of", "result", "why"]);
-    let mut table = Table::new(format!("Checks of the suite {}", group.suite), columns);
+    let mut table =
+        Table::new(format!("Checks of the suite {}", group.suite), columns).of(&group.title());
     for (name, rows) in &named {
         let ran: Vec<_> = rows.iter().filter(|row| row.status != Status::Skipped).collect();
         let passed = ran.iter().filter(|row| row.status == Status::Ok).count();

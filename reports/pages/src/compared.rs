@@ -3,26 +3,28 @@
 //! Of all earlier runs the newest that measured the same machines with the same suites, and kernels of
 //! the same series and variants: what changed since. If none did, the newest with the same machines and
 //! suites, whatever the kernels. If none, the newest that shares any of them, and only what is shared is
-//! compared. A kernel that only one of the two has is told, and is no difference. All that pages know of comparing stands in this file.
+//! compared. A kernel that only one of the two has is told, and is no difference. Of one that is held
+//! against another series or variant the figures are shown, and none of them is worse or better.
+
+mod shown;
+
+pub(crate) use shown::{difference_text, page};
 
 use crate::PagesError;
-use crate::block::{Bit, Block, Cell, Column, Page, Table, Tone};
+use crate::block::{Bit, Tone};
 use crate::shelf::{Group, Shelf};
 use crate::sorted::{distinct, sorted};
 use crate::text;
-use crate::view::View;
 use reports::compare::{
-    Change, CompareError, Comparison, Difference, Keep, Rows, Rule, Side, Surroundings, compare,
+    Change, CompareError, Comparison, Difference, Keep, Rows, Rule, Surroundings, compare,
 };
 use reports::kept::samples_of;
-use reports::record::{Key, Metric, Record, Status, Subject, Target};
+use reports::record::{Key, Record, Subject, Target};
 use reports::store::RunInfo;
 use reports::version::series;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 use std::rc::Rc;
-
-/// Differences that are shown: the worst come first.
-const MOST: usize = 500;
 
 /// What a run measured: with which suite on which machine, and of which series and variant of kernels.
 #[derive(PartialEq)]
@@ -65,6 +67,10 @@ pub(crate) struct Counts {
     pub missing: usize,
     pub better: usize,
     pub new: usize,
+    /// Unresolved in AFTER only.
+    pub opened: usize,
+    /// Of a kernel that was held against another series or variant.
+    pub of_another: usize,
 }
 
 /// Comparisons as they are asked for, each made once.
@@ -88,6 +94,22 @@ impl<'s, 'a> Comparisons<'s, 'a> {
     ) -> Result<Option<Rc<Compared>>, PagesError> {
         let before = one_before(&self.scopes, after);
         before.map(|before| self.between(before, after)).transpose()
+    }
+
+    /// The newest of each kind: of those with the same machines and suites, and kernels of the same
+    /// series and variants, the last. A night on one machine says nothing of another machine's.
+    pub(crate) fn newest_of_each_kind<'c>(
+        &self,
+        all: &'c [Option<Rc<Compared>>],
+    ) -> Vec<&'c Compared> {
+        let mut newest: Vec<&Compared> = Vec::new();
+        for compared in all.iter().rev().flatten() {
+            let kind = &self.scopes[compared.after];
+            if !newest.iter().any(|known| self.scopes[known.after] == *kind) {
+                newest.push(compared);
+            }
+        }
+        newest
     }
 
     /// Two runs held against each other.
@@ -184,7 +206,13 @@ impl Compared {
         }
         let differences = result.iter().flat_map(|comparison| &comparison.differences);
         let changed = differences
-            .filter(|it| !matches!(it.change, Change::Missing { .. } | Change::New { .. }))
+            .filter(|it| {
+                let change = &it.change;
+                !matches!(
+                    change,
+                    Change::Missing { .. } | Change::New { .. } | Change::Opened { .. }
+                )
+            })
             .map(|it| (Subject::clone(&it.subject), it.key.clone()))
             .collect();
         Ok(Self { before, after, result, surroundings, left_out, changed })
@@ -192,11 +220,12 @@ impl Compared {
 
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for difference in self.result.iter().flat_map(|comparison| &comparison.differences) {
+        for difference in self.differences() {
             match difference.change {
+                _ if self.is_of_another(difference) => counts.of_another += 1,
                 Change::Missing { .. } => counts.missing += 1,
                 Change::New { .. } if !difference.is_regression() => counts.new += 1,
-                Change::Opened { .. } => {}
+                Change::Opened { .. } => counts.opened += 1,
                 _ if difference.is_regression() => counts.worse += 1,
                 _ => counts.better += 1,
             }
@@ -204,101 +233,73 @@ impl Compared {
         counts
     }
 
+    fn differences(&self) -> impl Iterator<Item = &Difference> {
+        self.result.iter().flat_map(|comparison| &comparison.differences)
+    }
+
+    /// Whether a row's kernel was held against one of another series or variant.
+    fn is_of_another(&self, difference: &Difference) -> bool {
+        let is_before = matches!(difference.change, Change::Missing { .. });
+        let is_its = |(before, after): &&(Subject, Subject)| {
+            difference.subject.as_ref() == if is_before { before } else { after }
+        };
+        let mut pairs = self.result.iter().flat_map(|comparison| &comparison.pairs);
+        pairs.find(is_its).is_some_and(is_another)
+    }
+
+    /// Whether anything got worse. What another kernel does is no regression of this one.
+    pub(crate) fn is_worse(&self) -> bool {
+        self.differences().any(|it| it.is_regression() && !self.is_of_another(it))
+    }
+
     /// One word for all of it.
     pub(crate) fn verdict(&self) -> Bit {
-        match &self.result {
-            Err(_) => Bit::badge("cannot tell", Tone::Doubtful),
-            Ok(comparison) if comparison.is_regression() => Bit::badge("worse", Tone::Bad),
-            Ok(comparison) if comparison.differences.iter().any(Difference::is_better) => {
-                Bit::badge("better", Tone::Good)
-            }
-            Ok(_) => Bit::badge("not worse", Tone::Good),
+        let Ok(comparison) = &self.result else {
+            return Bit::badge("cannot tell", Tone::Doubtful);
+        };
+        if self.is_worse() {
+            Bit::badge("worse", Tone::Bad)
+        } else if !comparison.pairs.is_empty() && comparison.pairs.iter().all(is_another) {
+            Bit::badge("another kernel", Tone::Plain)
+        } else if self.differences().any(|it| it.is_better() && !self.is_of_another(it)) {
+            Bit::badge("better", Tone::Good)
+        } else {
+            Bit::badge("not worse", Tone::Good)
         }
+    }
+
+    /// How many rows came out how; nothing if they could not be compared.
+    pub(crate) fn summary(&self) -> String {
+        let Ok(comparison) = &self.result else { return String::new() };
+        let counts = self.counts();
+        let open = comparison.cannot_tell + comparison.noisy() + comparison.unresolved;
+        let parts = [
+            (counts.worse, "worse or changed"),
+            (counts.missing, "not there any more"),
+            (counts.of_another, "different under another kernel"),
+            (counts.better, "better"),
+            (counts.new, "new"),
+            (counts.opened, "unresolved now"),
+            (comparison.noisy_same, "noisy and the same"),
+            (open, "of which nothing can be told"),
+        ];
+        let mut sentence = format!("Rows: {} equal", comparison.same);
+        for (count, what) in parts.into_iter().filter(|(count, _)| *count != 0) {
+            let _ = write!(sentence, ", {count} {what}"); // a String takes everything
+        }
+        sentence.push('.');
+        sentence
     }
 
     /// The file of its page.
     pub(crate) fn file(&self, runs: &Shelf<'_>) -> String {
         format!("{}/compared.html", runs.runs[self.after].folder)
     }
+}
 
-    /// Its page.
-    pub(crate) fn page(&self, runs: &Shelf<'_>) -> Page {
-        let view = View { shelf: runs, root: "../" };
-        let [before, after] = [self.before, self.after].map(|run| &runs.runs[run]);
-        let mut page = Page::new(&self.file(runs), "Compared with the run before");
-        page.above = vec![Bit::link(format!("Run {}", text::name(&after.id)), "index.html")];
-        page.badges = vec![self.verdict()];
-        let kernels = |subjects: &[Subject]| {
-            let names: Vec<_> = subjects.iter().map(|it| text::name(&it.to_string())).collect();
-            if names.is_empty() { "no rows".to_owned() } else { names.join("; ") }
-        };
-        let side = |run: &crate::shelf::Volume<'_>, subjects: &[Subject]| {
-            vec![
-                Bit::link(text::name(&run.id), format!("../{}", run.file())),
-                Bit::text(format!(" {}", run.when())).toned(Tone::Faint),
-                Bit::text(kernels(subjects)).on_a_line(),
-            ]
-        };
-        let none = Vec::new();
-        let subjects = self.result.as_ref().map(|it| (&it.before, &it.after));
-        let (ours, theirs) = subjects.unwrap_or((&none, &none));
-        page.blocks.push(Block::Facts(vec![
-            ("before".to_owned(), side(before, ours)),
-            ("after".to_owned(), side(after, theirs)),
-        ]));
-        match &self.result {
-            Ok(comparison) => page.blocks.push(Block::paragraph(comparison.summary())),
-            Err(why) => page.blocks.push(Block::note(Tone::Doubtful, why)),
-        }
-        if !self.left_out.is_empty() {
-            page.blocks.push(Block::faint(format!(
-                "Only one of the two measured, so it is not compared: {}.",
-                self.left_out.join("; ")
-            )));
-        }
-        page.blocks.extend(self.surroundings.as_ref().and_then(surroundings));
-        page.blocks.extend(crate::view::notes(runs.of_run(self.after).iter()));
-        if let Ok(comparison) = &self.result {
-            page.blocks.extend(self.differences(view, comparison));
-        }
-        page.blocks.push(Block::faint(HOW));
-        page
-    }
-
-    fn differences(&self, view: View<'_, '_>, comparison: &Comparison) -> Vec<Block> {
-        if comparison.differences.is_empty() {
-            return vec![Block::paragraph("No row that can be compared differs.")];
-        }
-        let rows = |run: usize| -> HashMap<(&Subject, &Key), &Record> {
-            let records = &view.shelf.runs[run].run.records;
-            records.iter().map(|record| ((&record.subject, &record.key), record)).collect()
-        };
-        let (before, after) = (rows(self.before), rows(self.after));
-        let columns = Column::all(&[
-            "outcome",
-            "kernel",
-            "on",
-            "cell",
-            "metric",
-            "#before",
-            "#after",
-            "#difference",
-        ]);
-        let mut table = Table::new("Rows that differ, the worst first", columns).headed(0).tool();
-        for difference in comparison.worst_first().take(MOST) {
-            let subject: &Subject = &difference.subject;
-            let theirs = after.get(&(subject, &difference.key)).copied();
-            let partner = comparison.pairs.iter().find(|(_, after)| after == subject);
-            let ours = partner.map_or(subject, |(before, _)| before);
-            let ours = before.get(&(ours, &difference.key)).copied();
-            table.push(line(view, difference, ours, theirs));
-        }
-        let mut blocks = vec![Block::Table(table)];
-        if let Some(more @ 1..) = comparison.differences.len().checked_sub(MOST) {
-            blocks.push(Block::faint(format!("and {more} more: `drbench compare` prints all.")));
-        }
-        blocks
-    }
+/// Whether two kernels that were held against each other are of different series or variants.
+fn is_another((before, after): &(Subject, Subject)) -> bool {
+    (series(&before.kernel), &before.variant) != (series(&after.kernel), &after.variant)
 }
 
 /// A run as if it had measured these kernels alone, in this order: what surrounds one kernel is held
@@ -328,154 +329,4 @@ fn leave_out_alone(comparison: &mut Comparison) -> Vec<String> {
     };
     let alone = before.iter().filter(|it| !ours(it)).map(|it| name("only before", it));
     alone.chain(after.iter().filter(|it| !theirs(it)).map(|it| name("only after", it))).collect()
-}
-
-/// How pairs are chosen and rows judged.
-const HOW: &str = "Before is the newest earlier run that measured the same machines with the same \
-                   suites, if there is one kernels of the same series and variants. Exact rows: any difference is one. Noisy rows: their medians differ by more \
-                   than 2 %, and ranks say that it is no chance.";
-
-fn surroundings(found: &Surroundings) -> Option<Block> {
-    let columns = Column::all(&["what", "before", "after"]);
-    let mut table = Table::new("What else differs between the two", columns);
-    for (name, before, after) in &found.differ {
-        table.push([name, before, after].map(|text| Cell::text(text::shown(text))).into());
-    }
-    (!table.rows.is_empty()).then_some(Block::Table(table))
-}
-
-fn line(
-    view: View<'_, '_>,
-    difference: &Difference,
-    ours: Option<&Record>,
-    theirs: Option<&Record>,
-) -> Vec<Cell> {
-    let key = &difference.key;
-    let (before, after) = difference.change.sides();
-    let suite = &key.cell.suite;
-    vec![
-        outcome(difference).into(),
-        Cell::text(format!(
-            "{} {}",
-            crate::shelf::kernel(&difference.subject),
-            text::name(&difference.subject.variant)
-        )),
-        Cell::text(format!("{} {}", key.target.vendor, key.target.machine)),
-        Cell::text(format!("{suite}: {}", key.cell.within_suite())),
-        Cell::text(format!("{} ({})", key.metric, key.source)),
-        side(view, key, before, ours),
-        side(view, key, after, theirs),
-        change(before, after),
-    ]
-}
-
-/// What a difference is called.
-fn outcome(difference: &Difference) -> Bit {
-    match &difference.change {
-        Change::Missing { .. } => Bit::badge("missing", Tone::Bad),
-        Change::New { .. } if difference.is_regression() => Bit::badge("new, failed", Tone::Bad),
-        Change::New { .. } => Bit::badge("new", Tone::Plain),
-        Change::Determinism { .. } => Bit::badge("exact on one side", Tone::Bad),
-        _ if difference.is_better() => Bit::badge("better", Tone::Good),
-        Change::Opened { .. } => Bit::badge("unresolved", Tone::Doubtful),
-        _ if difference.is_worse() => Bit::badge("worse", Tone::Bad),
-        _ => Bit::badge("changed", Tone::Bad),
-    }
-}
-
-/// What one side says, linked to its row.
-fn side(view: View<'_, '_>, key: &Key, side: Option<&Side>, record: Option<&Record>) -> Cell {
-    let Some(side) = side else { return Cell::nothing("there is no such row") };
-    let shown = match (&key.metric, side.value) {
-        (Metric::Verdict, _) => text::name(&side.reason),
-        (_, Some(value)) if side.deterministic => value.to_string(),
-        (_, Some(value)) => text::number(value.as_f64()),
-        (_, None) => side.status.to_string(),
-    };
-    let bit = record.map_or(Bit::text(&shown), |record| Bit::link(&shown, view.row(record)));
-    let mut bits = vec![bit];
-    if side.status != Status::Ok && side.value.is_some() {
-        bits.push(Bit::text(format!(" {}", side.status)).toned(crate::view::tone(side.status)));
-    }
-    let cell = Cell::of(bits);
-    side.value.map_or(cell.clone(), |value| cell.sorted_by(value.as_f64()))
-}
-
-/// The difference of two values, as a number and in percent.
-fn change(before: Option<&Side>, after: Option<&Side>) -> Cell {
-    let values = before.zip(after).and_then(|(one, other)| {
-        if one.unit == other.unit { one.value.zip(other.value) } else { None }
-    });
-    match values {
-        Some((before, after)) => {
-            let (before, after) = (before.as_f64(), after.as_f64());
-            Cell::text(difference_text(before, after)).sorted_by(after - before)
-        }
-        None => Cell::nothing(""),
-    }
-}
-
-/// `+12 (+1.50 %)`.
-pub(crate) fn difference_text(before: f64, after: f64) -> String {
-    let difference = after - before;
-    let sign = if difference >= 0.0 { "+" } else { "−" };
-    let difference = text::number(difference.abs());
-    let share = 100.0 * (after / before - 1.0);
-    if share.is_finite() {
-        let percent = format!("{:.2} %", share.abs());
-        format!("{sign}{difference} ({sign}{percent})")
-    } else {
-        format!("{sign}{difference}")
-    }
-}
-
-/// The page of all comparisons.
-pub(crate) fn page(view: View<'_, '_>, all: &[Option<Rc<Compared>>]) -> Page {
-    let mut page = Page::new("compared.html", "Compared");
-    page.blocks.push(Block::paragraph(
-        "Every run held against the newest earlier one that measured the same machines with the same \
-         suites, the newest first.",
-    ));
-    let columns = Column::all(&[
-        "run",
-        "compared with",
-        "outcome",
-        "#worse or changed",
-        "#missing",
-        "#better",
-        "#new",
-        "#equal",
-        "#noisy, same",
-        "#cannot tell",
-    ]);
-    let mut table = Table::new("Comparisons", columns).tool();
-    for compared in all.iter().rev().flatten() {
-        let run = |run: usize| {
-            let run = &view.shelf.runs[run];
-            let href = format!("{}{}", view.root, run.file());
-            Cell::of(vec![Bit::link(text::name(&run.id), href), Bit::faint(run.when()).on_a_line()])
-        };
-        let counts = compared.counts();
-        let href = format!("{}{}", view.root, compared.file(view.shelf));
-        let (same, noisy, open) = compared.result.as_ref().map_or((0, 0, 0), |it| {
-            (it.same, it.noisy_same, it.cannot_tell + it.noisy() + it.unresolved)
-        });
-        let number = |count: usize| {
-            #[allow(clippy::cast_precision_loss)] // rows are far below 2^53
-            let sort = count as f64;
-            Cell::from(Bit::link(count.to_string(), &href)).sorted_by(sort)
-        };
-        let mut cells =
-            vec![run(compared.after), run(compared.before), compared.verdict().to(&href).into()];
-        let rest = [counts.worse, counts.missing, counts.better, counts.new, same, noisy, open];
-        cells.extend(rest.map(number));
-        table.push(cells);
-    }
-    if table.rows.is_empty() {
-        let none = "No two runs measured the same: there is nothing to compare yet.";
-        page.blocks.push(Block::note(Tone::Plain, none));
-    } else {
-        page.blocks.push(Block::Table(table));
-    }
-    page
 }

@@ -127,7 +127,7 @@ fn prices(view: View<'_, '_>, group: &Group<'_>, meaning: Meaning<'_>) -> Table 
         Column::numbers("cells"),
         Column::words("that is"),
     ];
-    let mut table = Table::new("Prices", columns);
+    let mut table = Table::new("Prices", columns).of(&group.title());
     for (name, row) in rows {
         let interval = row.ci_low.zip(row.ci_high).map(|(low, high)| {
             format!("{}–{}", text::number(low.as_f64()), text::number(high.as_f64()))
@@ -168,7 +168,8 @@ fn sweep(view: View<'_, '_>, group: &Group<'_>) -> Result<Option<Block>, PagesEr
     let unit = text::short(metric.unit());
     let mut columns = Column::all(&["#accesses"]);
     columns.extend(SWEEPS.map(|(name, ..)| Column::numbers(name)));
-    let mut table = Table::new(format!("{unit} of a switch, by accesses"), columns);
+    let mut table =
+        Table::new(format!("{unit} of a switch, by accesses"), columns).of(&group.title());
     for count in &accesses {
         let mut cells = vec![Cell::text(count.to_string())];
         cells.extend((0..SWEEPS.len()).map(|line| view.value_of(swept(&found, *count, line))));
@@ -176,8 +177,11 @@ fn sweep(view: View<'_, '_>, group: &Group<'_>) -> Result<Option<Block>, PagesEr
     }
     let plot = Plot {
         id: format!("w{}-{}", group.run, group.number),
-        title: "What a switch costs, by its accesses to debug registers".to_owned(),
-        about: format!("{}. The table below has the figures.", group.title()),
+        title: format!(
+            "What a switch costs, by its accesses to debug registers: {}",
+            group.title()
+        ),
+        about: "The table below has the figures.".to_owned(),
         across: Across::Linear("accesses per switch"),
         up: format!("{unit} per switch"),
         is_share: false,
@@ -185,7 +189,8 @@ fn sweep(view: View<'_, '_>, group: &Group<'_>) -> Result<Option<Block>, PagesEr
         is_narrow: false,
     };
     let caption = "A sweep over the accesses of a switch".to_owned();
-    Ok(Some(Block::Picture(Picture { caption, svg: plot.svg()?, table: Some(table) })))
+    let (of, svg, table) = (group.title(), plot.svg()?, Some(table));
+    Ok(Some(Block::Picture(Picture { caption, of, svg, table })))
 }
 
 /// The row of so many accesses on this line.

@@ -10,13 +10,15 @@ use crate::sorted::{distinct, sorted};
 use crate::text;
 use crate::view::{View, notes};
 use reports::figures::{Figure, Found, Gap};
-use reports::record::{Metric, Record, Subject, Target, Unit};
+use reports::record::{Metric, Record, Source, Subject, Target, Unit};
 use reports::table::{COST_SUITE, POLICY_SUITE, SLOWDOWN_SUITE};
 use reports::version::series;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Runs in one chart: of more the newest.
 const MOST_POINTS: usize = 200;
+/// Letters at the end of a run's id that tell it from others of the same second.
+const ID_END: usize = 6;
 /// Rows followed in one table.
 const MOST_FOLLOWED: usize = 40;
 
@@ -42,7 +44,8 @@ fn followed<'a>(group: &Group<'a>) -> Vec<Followed<'a>> {
     let name = |row: &Record| match &row.key.metric {
         Metric::Cost(name) if group.suite == COST_SUITE => Some(name.to_string()),
         Metric::Lost(policy) if group.suite == SLOWDOWN_SUITE => {
-            Some(format!("{} under {policy}", row.key.cell.workload))
+            let star = if row.key.source == Source::Model { "*" } else { "" };
+            Some(format!("{} under {policy}{star}", row.key.cell.workload))
         }
         _ => None,
     };
@@ -227,7 +230,8 @@ fn version_chart<'a>(
         lines,
         is_narrow: false,
     };
-    Ok(Some(Block::Picture(Picture { caption: title, svg: plot.svg()?, table: Some(table) })))
+    let (svg, table) = (plot.svg()?, Some(table));
+    Ok(Some(Block::Picture(Picture { caption: title, of: String::new(), svg, table })))
 }
 
 fn line_of<'a>(group: &Group<'a>) -> Place<'a> {
@@ -295,6 +299,8 @@ fn run_chart(
     groups: &[&Group<'_>],
     (number, is_open): (usize, bool),
 ) -> Result<Block, PagesError> {
+    let machine = crate::shelf::target(target);
+    let title = format!("{series} {} · {machine}, suite {suite}", text::name(variant));
     let newest = &groups[groups.len().saturating_sub(MOST_POINTS)..];
     let names: Vec<(String, bool)> = followed(newest[newest.len() - 1])
         .into_iter()
@@ -302,7 +308,7 @@ fn run_chart(
         .collect();
     let mut columns = Column::all(&["run", "kernel", "verdict"]);
     columns.extend(names.iter().map(|(name, _)| Column::numbers(name)));
-    let mut table = Table::new("The same figures, the oldest run first", columns);
+    let mut table = Table::new("The same figures, the oldest run first", columns).of(&title);
     let mut lines: Vec<Line> = names
         .iter()
         .map(|(name, _)| Line { name: name.clone(), colour: None, points: Vec::new() })
@@ -341,8 +347,6 @@ fn run_chart(
         }
         table.push(cells);
     }
-    let machine = crate::shelf::target(target);
-    let title = format!("{series} {} · {machine}, suite {suite}", text::name(variant));
     let told = if marked == 0 {
         "nothing changed".to_owned()
     } else {
@@ -361,24 +365,48 @@ fn run_chart(
                 "{}, {told}. The table below has the figures.",
                 text::count(newest.len(), "run")
             ),
-            across: Across::Names(newest.iter().map(|group| short_when(view, group)).collect()),
+            across: Across::Names(short_names(view, newest)),
             up: unit.to_string(),
             is_share: false,
             lines,
             is_narrow: false,
         };
         let caption = format!("Costs in {unit}, run by run");
-        blocks.push(Block::Picture(Picture { caption, svg: plot.svg()?, table: Some(table) }));
+        let (svg, table) = (plot.svg()?, Some(table));
+        blocks.push(Block::Picture(Picture { caption, of: title.clone(), svg, table }));
     }
     if groups.len() > newest.len() {
         blocks.push(Block::faint(format!("The newest {} of {} runs.", newest.len(), groups.len())));
     }
+    if names.iter().any(|(name, _)| name.ends_with('*')) {
+        let told = "* not measured: the kernel does not have this policy. It is computed, as the run says.";
+        blocks.insert(0, Block::faint(told));
+    }
     let summary = vec![Bit::text(format!("{title}: {}, {told}", text::count(newest.len(), "run")))];
-    Ok(Block::Fold { id: format!("series-{number}"), summary, is_open, blocks })
+    Ok(Block::Fold { id: format!("series-{number}"), level: 3, summary, is_open, blocks })
 }
 
-/// A run's beginning, short enough for an axis.
-fn short_when(view: View<'_, '_>, group: &Group<'_>) -> String {
-    let run = &view.shelf.runs[group.run];
-    run.started.map_or_else(String::new, |time| time.strftime("%m-%d %H:%M").to_string())
+/// The runs' beginnings, short enough for an axis: to the minute where that tells them apart, else to
+/// the second, else with the end of their ids.
+fn short_names(view: View<'_, '_>, groups: &[&Group<'_>]) -> Vec<String> {
+    let names = |format: &str| -> Vec<String> {
+        let run = |group: &&Group<'_>| view.shelf.runs[group.run].started;
+        let name = |time: jiff::Timestamp| time.strftime(format).to_string();
+        groups.iter().map(|group| run(group).map_or_else(String::new, name)).collect()
+    };
+    let differ = |names: &[String]| names.iter().collect::<HashSet<_>>().len() == names.len();
+    let minutes = names("%m-%d %H:%M");
+    if differ(&minutes) {
+        return minutes;
+    }
+    let seconds = names("%m-%d %H:%M:%S");
+    if differ(&seconds) {
+        return seconds;
+    }
+    let end = |group: &Group<'_>| -> String {
+        let id = text::name(&view.shelf.runs[group.run].id);
+        let from = id.chars().count().saturating_sub(ID_END);
+        id.chars().skip(from).collect()
+    };
+    seconds.iter().zip(groups).map(|(name, group)| format!("{name} {}", end(group))).collect()
 }

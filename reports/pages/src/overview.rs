@@ -25,7 +25,7 @@ pub(crate) fn page(
 ) -> Result<Page, PagesError> {
     let mut page = Page::new("index.html", "Overview");
     page.blocks.push(Block::Paragraph(lead(view)));
-    page.blocks.extend(look(view, compared));
+    page.blocks.extend(look(view, &comparisons.newest_of_each_kind(compared)));
     let groups = view.shelf.newest(POLICY_SUITE);
     page.blocks.push(Block::heading(2, "policies", "Policy by kernel and vendor"));
     if groups.is_empty() {
@@ -75,13 +75,15 @@ fn lead(view: View<'_, '_>) -> Vec<Bit> {
     let subjects = distinct(groups.iter().map(|group| group.subject));
     let targets = distinct(groups.iter().map(|group| group.target));
     let runs = view.shelf.runs.len();
+    // A kernel that was rebuilt with another policy is another variant, and no other kernel.
+    let kernels = distinct(subjects.iter().map(|it| (it.kernel.as_str(), it.kernel_id.as_str())));
+    let mut told = text::count(kernels.len(), "kernel");
+    if kernels.len() < subjects.len() {
+        told = format!("{told} in {}", text::count(subjects.len(), "variant"));
+    }
     let mut bits = vec![
         Bit::link(text::count(runs, "run"), "runs.html"),
-        Bit::text(format!(
-            " of {} on {}",
-            text::count(subjects.len(), "kernel"),
-            text::count(targets.len(), "machine")
-        )),
+        Bit::text(format!(" of {told} on {}", text::count(targets.len(), "machine"))),
     ];
     let times: Vec<_> = view.shelf.runs.iter().map(crate::shelf::Volume::when).collect();
     if let (Some(first), Some(last)) = (times.first(), times.last()) {
@@ -95,7 +97,7 @@ fn lead(view: View<'_, '_>) -> Vec<Bit> {
 }
 
 /// What somebody should look at: of the newest measurements, and the newest comparison of each kind.
-fn look(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Vec<Block> {
+fn look(view: View<'_, '_>, newest: &[&Compared]) -> Vec<Block> {
     let mut lines = Vec::new();
     for suite in view.shelf.suites() {
         for group in view.shelf.newest(suite) {
@@ -120,17 +122,14 @@ fn look(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Vec<Block> {
             lines.push(line);
         }
     }
-    if let Some(newest) = compared.iter().rev().flatten().next()
-        && let Ok(comparison) = &newest.result
-        && comparison.is_regression()
-    {
-        let run = &view.shelf.runs[newest.after];
-        let href = format!("{}{}", view.root, newest.file(view.shelf));
+    for compared in newest.iter().filter(|compared| compared.is_worse()) {
+        let run = &view.shelf.runs[compared.after];
+        let href = format!("{}{}", view.root, compared.file(view.shelf));
         lines.push(vec![
             Bit::link(format!("Run {} compared", text::name(&run.id)), href),
-            Bit::text(" "),
-            newest.verdict(),
-            Bit::text(format!(" {}", comparison.summary())),
+            Bit::text(format!(", {} ", view.shelf.kernels_of(compared.after))),
+            compared.verdict(),
+            Bit::text(format!(" {}", compared.summary())),
         ]);
     }
     let mut blocks = vec![Block::heading(2, "look", "Needs a look")];
@@ -138,7 +137,7 @@ fn look(view: View<'_, '_>, compared: &[Option<Rc<Compared>>]) -> Vec<Block> {
         Block::note(
             Tone::Good,
             "Nothing: no row of the newest measurements failed or stayed open, no verdict is unknown, \
-             and the newest comparison found nothing worse.",
+             and the newest comparison of each kind found nothing worse.",
         )
     } else {
         Block::List(lines)
@@ -237,29 +236,12 @@ fn runs(view: View<'_, '_>, compared: &[Option<Rc<Compared>>], most: usize) -> T
         table.push(vec![
             Bit::link(text::name(&run.id), href).into(),
             Cell::text(run.when()),
-            Cell::text(list(groups.iter().map(|group| group.suite.to_owned()))),
-            Cell::text(list(groups.iter().map(|group| {
-                format!("{} {}", group.kernel(), text::name(&group.subject.variant))
-            }))),
-            Cell::text(list(groups.iter().map(Group::on))),
+            Cell::text(text::list(groups.iter().map(|group| group.suite.to_owned()))),
+            Cell::text(view.shelf.kernels_of(at)),
+            Cell::text(text::list(groups.iter().map(Group::on))),
             Bit::link(run.run.records.len().to_string(), rows).into(),
             compared.into(),
         ]);
     }
     table
-}
-
-/// Each once, and of many only the first.
-fn list(texts: impl Iterator<Item = String>) -> String {
-    const FEW: usize = 3;
-    let mut known: Vec<String> = Vec::new();
-    for text in texts {
-        if !known.contains(&text) {
-            known.push(text);
-        }
-    }
-    let more = known.len().saturating_sub(FEW);
-    known.truncate(FEW);
-    let text = known.join(", ");
-    if more > 0 { format!("{text} and {more} more") } else { text }
 }

@@ -60,6 +60,9 @@ const THRESHOLDS: [(f64, &str); 5] =
 
 /// Height of a line of text.
 const LINE: i32 = 16;
+/// Letters of a name that have room under the plot, and beside it.
+const UNDER: usize = 24;
+const BESIDE: usize = 26;
 const TEXT: i32 = 13;
 const ABOVE: i32 = 30;
 const SCALE: i32 = 58;
@@ -116,7 +119,7 @@ impl Plot {
     /// Room for the lines' names.
     fn beside(&self) -> i32 {
         let longest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-        18 + 8 * i32::try_from(longest.min(26)).unwrap_or(0)
+        18 + 8 * i32::try_from(longest.min(BESIDE)).unwrap_or(0)
     }
 
     /// Room for what stands under the plot.
@@ -124,7 +127,7 @@ impl Plot {
         match &self.across {
             Across::Names(names) if self.is_upright() => {
                 let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-                20 + 7 * i32::try_from(longest.min(24)).unwrap_or(0)
+                20 + 7 * i32::try_from(longest.min(UNDER)).unwrap_or(0)
             }
             Across::Names(_) => 34,
             Across::Linear(_) | Across::Log(_) => 50,
@@ -260,7 +263,7 @@ impl Plot {
         let step = names.len().div_ceil(MOST).max(1);
         for (at, name) in names.iter().enumerate().step_by(step) {
             let (x, _) = chart.backend_coord(&(place(at), 0.0));
-            let name: String = name.chars().take(24).collect();
+            let name = cut(name, UNDER);
             if self.is_upright() {
                 let style = text(HPos::Right, INK);
                 let font = style.font.transform(FontTransform::Rotate270);
@@ -282,7 +285,7 @@ impl Plot {
             places.push((y, number));
         }
         for (y, number) in places {
-            let name: String = self.lines[number].name.chars().take(26).collect();
+            let name = cut(&self.lines[number].name, BESIDE);
             let x = self.width() - self.beside() + 10;
             root.draw_text(&name, &text(HPos::Left, line_colour(self.colour(number))), (x, y))?;
         }
@@ -292,6 +295,16 @@ impl Plot {
     fn colour(&self, number: usize) -> usize {
         self.lines[number].colour.unwrap_or(number)
     }
+}
+
+/// A name that has room; one that is cut says so.
+fn cut(name: &str, most: usize) -> String {
+    if name.chars().count() <= most {
+        return name.to_owned();
+    }
+    let mut short: String = name.chars().take(most - 1).collect();
+    short.push('…');
+    short
 }
 
 fn draw_line(
@@ -443,6 +456,14 @@ mod tests {
         let without = plot(&["a", "b", "c"], &[Some(1.0), None, Some(3.0)]).svg().unwrap();
         let paths = |svg: &str| svg.matches("class=\"k3\"").count();
         assert_eq!((paths(&with), paths(&without)), (1, 0));
+    }
+
+    #[test]
+    fn a_name_that_is_cut_says_so() {
+        let name = "6.12.118-1-cloud-amd64-unsigned-debug";
+        let svg = plot(&[name, "6.1"], &[Some(1.0), Some(2.0)]).svg().unwrap();
+        assert!(svg.contains("6.12.118-1-cloud-amd64-…") && !svg.contains(name), "{svg}");
+        assert_eq!(cut("6.1.192-2-amd64-unsigned", UNDER), "6.1.192-2-amd64-unsigned");
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn table(records: &[Record], first: usize) -> [Block; 2] {
     });
     let facts = Block::Fold {
         id: String::new(),
+        level: 0,
         summary: vec![Bit::text(format!("{} columns are the same in all rows here", common.len()))],
         is_open: true,
         blocks: vec![Block::Facts(facts.collect())],

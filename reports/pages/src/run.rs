@@ -40,6 +40,7 @@ pub(crate) fn page(
         ];
         page.blocks.push(Block::Fold {
             id: group.id(),
+            level: 2,
             summary,
             is_open: groups.len() <= FEW,
             blocks: section(view, group, meaning)?,
@@ -210,7 +211,7 @@ fn per_second(view: View<'_, '_>, group: &Group<'_>) -> Option<Block> {
         "unit",
         "status",
     ]);
-    let mut table = Table::new("The recorded load", columns).headed(2).tool();
+    let mut table = Table::new("The recorded load", columns).of(&group.title()).headed(2).tool();
     for row in group.rows.iter().filter(is_told) {
         table.push(vec![
             Cell::text(row.key.cell.workload.as_str()),

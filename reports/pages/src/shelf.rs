@@ -80,6 +80,15 @@ impl<'a> Shelf<'a> {
         &self.groups[self.starts[run]..self.starts[run + 1]]
     }
 
+    /// The kernels and variants that a run measured.
+    pub(crate) fn kernels_of(&self, run: usize) -> String {
+        text::list(
+            self.of_run(run)
+                .iter()
+                .map(|group| format!("{} {}", group.kernel(), text::name(&group.subject.variant))),
+        )
+    }
+
     /// The newest group of every kernel and target with this suite, in the order of summaries.
     pub(crate) fn newest(&self, suite: &str) -> Vec<&Group<'a>> {
         let mut newest: HashMap<(&Subject, &Target), &Group<'a>> = HashMap::new();

@@ -129,11 +129,14 @@ pub(crate) fn page(view: View<'_, '_>) -> Result<Page, PagesError> {
 #[allow(clippy::cast_precision_loss)] // rates are far below 2^53
 pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block>, PagesError> {
     let rows = Rows::of(group);
-    let mut blocks = Vec::new();
+    // Above the charts: there stands what their stars mean.
+    let basis = basis(&group.rows);
+    let mut blocks =
+        vec![Block::List(basis.iter().map(|line| vec![Bit::text(text::shown(line))]).collect())];
     for (interposed, title) in
         [(true, "with one other exit, CPUID, after every switch"), (false, "without other exits")]
     {
-        let table = crossings(view, &rows, interposed, title);
+        let table = crossings(view, &rows, interposed, title).of(&group.title());
         let charts = charts(view, group, &rows, interposed, title)?;
         let shown = [Block::Beside(charts), Block::Table(table)];
         if interposed {
@@ -142,10 +145,7 @@ pub(crate) fn section(view: View<'_, '_>, group: &Group<'_>) -> Result<Vec<Block
             blocks.push(Block::fold("The same without other exits", shown.into()));
         }
     }
-    blocks.extend(surface(view, &rows));
-    blocks.push(Block::List(
-        basis(&group.rows).iter().map(|line| vec![Bit::text(text::shown(line))]).collect(),
-    ));
+    blocks.extend(surface(view, &rows, &group.title()));
     Ok(blocks)
 }
 
@@ -159,6 +159,7 @@ fn charts(
     title: &str,
 ) -> Result<Vec<Block>, PagesError> {
     let mut charts = Vec::new();
+    let of = format!("{}, {title}", group.title());
     for (pattern, accesses) in &rows.patterns {
         let mut lines = Vec::new();
         for policy in &rows.policies {
@@ -178,10 +179,9 @@ fn charts(
         let number = charts.len();
         let plot = Plot {
             id: format!("s{}-{}-{}-{number}", group.run, group.number, u8::from(interposed)),
-            title: format!("{pattern}: time lost by switches per second"),
+            title: format!("{pattern}: time lost by switches per second, {}", group.title()),
             about: format!(
-                "{} {title}. One line for each of {}. The table below has the figures.",
-                group.title(),
+                "{title}. One line for each of {}. The table below has the figures.",
                 rows.policies.join(", ")
             ),
             across: Across::Log("switches per second"),
@@ -192,8 +192,9 @@ fn charts(
         };
         charts.push(Block::Picture(Picture {
             caption: format!("{pattern}, {}", accesses_text(*accesses)),
+            of: of.clone(),
             svg: plot.svg()?,
-            table: Some(shares(view, rows, interposed, pattern)),
+            table: Some(shares(view, rows, interposed, pattern).of(&of)),
         }));
     }
     Ok(charts)
@@ -207,7 +208,8 @@ fn accesses_text(accesses: u64) -> String {
 /// The figures of one chart.
 fn shares(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, pattern: &str) -> Table {
     let mut columns = Column::all(&["#switches/s"]);
-    columns.extend(rows.policies.iter().map(|policy| Column::numbers(format!("{policy} %"))));
+    let policies = rows.policies.iter().map(|policy| rows.policy((pattern, policy)));
+    columns.extend(policies.map(|policy| Column::numbers(format!("{policy} %"))));
     let mut table = Table::new(format!("{pattern}: % of time lost"), columns);
     for rate in &rows.rates {
         let mut cells = vec![Cell::text(rate.to_string())];
@@ -266,7 +268,7 @@ fn crossings(view: View<'_, '_>, rows: &Rows<'_>, interposed: bool, title: &str)
 }
 
 /// Of the pattern with the most accesses: % lost by switches and by other exits.
-fn surface(view: View<'_, '_>, rows: &Rows<'_>) -> Option<Block> {
+fn surface(view: View<'_, '_>, rows: &Rows<'_>, of: &str) -> Option<Block> {
     let (pattern, _) = rows.patterns.last()?;
     if rows.exits.is_empty() {
         return None;
@@ -283,6 +285,7 @@ fn surface(view: View<'_, '_>, rows: &Rows<'_>) -> Option<Block> {
     columns.extend(rates.iter().map(|rate| Column::numbers(rate.to_string())));
     let caption = format!("{pattern}: % of time lost, by switches and other exits per second");
     let mut table = Table::new(caption, columns)
+        .of(of)
         .grouped(&[("", 2), ("switches per second", rates.len())])
         .headed(2);
     for policy in &rows.policies {

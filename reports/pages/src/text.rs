@@ -120,6 +120,21 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// Each once, and of many only the first.
+pub(crate) fn list(texts: impl Iterator<Item = String>) -> String {
+    const FEW: usize = 3;
+    let mut known: Vec<String> = Vec::new();
+    for text in texts {
+        if !known.contains(&text) {
+            known.push(text);
+        }
+    }
+    let more = known.len().saturating_sub(FEW);
+    known.truncate(FEW);
+    let text = known.join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
+}
+
 /// A word of a shell's command line.
 fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);

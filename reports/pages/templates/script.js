@@ -1,5 +1,6 @@
 "use strict";
-// Sorting and filtering of tables, for readers with scripts. Nothing else depends on it.
+// For readers with scripts. Nothing else depends on it.
+// Tables are sorted and filtered.
 for (const table of document.querySelectorAll("table[data-tool]")) {
   const body = table.tBodies[0];
   if (body.rows.length < 3) continue;
@@ -54,3 +55,15 @@ const open = () => {
 };
 addEventListener("hashchange", open);
 open();
+// Only what does not fit is a stop of the keyboard, and says that it scrolls.
+const fit = (areas) => {
+  for (const [area, over] of areas.map((it) => [it, it.scrollWidth > it.clientWidth])) {
+    area.classList.toggle("over", over);
+    if (over) area.tabIndex = 0;
+    else area.removeAttribute("tabindex");
+  }
+};
+const areas = [...document.querySelectorAll(".scroll")];
+fit(areas);
+const sizes = new ResizeObserver((seen) => fit(seen.map((it) => it.target)));
+for (const area of areas) sizes.observe(area);

@@ -146,7 +146,15 @@ impl Browser {
             "mobile": width < 500 });
         self.ask("Emulation.setDeviceMetricsOverride", &size);
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        self.ask("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+        let medium = json!({ "media": "", "features": [feature] });
+        self.ask("Emulation.setEmulatedMedia", &medium);
+    }
+
+    /// The page as it is printed, for a reader who likes light or dark.
+    pub fn on_paper(&self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        let medium = json!({ "media": "print", "features": [feature] });
+        self.ask("Emulation.setEmulatedMedia", &medium);
     }
 
     /// Clicks with the mouse on the first element that fits, and waits for the page it leads to.

@@ -10,8 +10,17 @@
     if (!table.caption || !text(table.caption)) problems.push("a table without a caption");
     if ([...table.querySelectorAll("th")].some((head) => !head.scope)) problems.push("a head without scope");
     const region = table.closest(".scroll");
-    if (!region || region.tabIndex !== 0 || !region.getAttribute("aria-label")) problems.push("a table in no region");
+    if (!region || !region.getAttribute("aria-label")) problems.push("a table in no region");
+    if (table.querySelector("th[scope=colgroup]") && !table.querySelector("colgroup")) problems.push("a head of a group of columns that is none");
   }
+  const regions = [...document.querySelectorAll("[role=region]")];
+  for (const region of regions) {
+    const stops = region.tabIndex === 0;
+    if (stops !== region.scrollWidth > region.clientWidth) problems.push(`a region that ${stops ? "fits is a stop" : "scrolls is none"}: ${region.getAttribute("aria-label")}`);
+  }
+  const names = regions.map((it) => it.getAttribute("aria-label"));
+  const alike = names.filter((name, at) => names.indexOf(name, at + 1) >= 0);
+  if (alike.length) problems.push(`regions with one name: ${alike.slice(0, 3)}`);
   for (const chart of document.querySelectorAll("svg")) {
     const names = (chart.getAttribute("aria-labelledby") || "").split(" ");
     const named = names.length === 2 && names.every((id) => document.getElementById(id) && text(document.getElementById(id)));
