@@ -8,6 +8,7 @@ mod databases;
 mod export;
 mod failures;
 mod history;
+mod history_branch;
 mod lab_cost;
 mod lab_policy;
 mod lab_slowdown;
