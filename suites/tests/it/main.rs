@@ -16,6 +16,7 @@ mod lab_smp;
 mod lab_trace;
 mod matrix;
 mod native;
+mod nightly;
 mod pages;
 mod templates;
 mod variants;
