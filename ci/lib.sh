@@ -94,27 +94,29 @@ install_packages() {
 }
 
 # Where the programs are that read what drbench writes: ci/readers/NAME fetches them into a folder NAME.
-readers_dir() { printf '%s/readers\n' "$(cache_dir)"; }
+readers_dir() {
+  local cache
+  cache=$(cache_dir) || return
+  printf '%s/readers\n' "$cache"
+}
 
 # unpacked_package NAME: a new folder with what is in Debian's package of that name; the caller removes it.
 # No root is needed, nothing is installed, and no script of the package runs.
 unpacked_package() {
-  local work apt=(apt-get -q -q -o APT::Sandbox::User=root)
-  mkdir -p "$(readers_dir)"
-  work=$(mktemp -d "$(readers_dir)/.unfinished-XXXXXX")
+  local place work apt=(apt-get -q -q -o APT::Sandbox::User=root)
+  # It is called in `$( )`, where bash goes on after an error.
+  place=$(readers_dir) && mkdir -p "$place" && work=$(mktemp -d "$place/.unfinished-XXXXXX") || return
   say "fetching package $1" >&2
   if ! (cd "$work" && "${apt[@]}" download "$1") >"$work/log" 2>&1; then
     # The system's package lists may be old, or not there: once more by lists of our own.
-    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" || return
     apt+=(-o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o Acquire::Languages=none
       -o Debug::NoLocking=true)
     "${apt[@]}" update >"$work/log" 2>&1 || true
     (cd "$work" && "${apt[@]}" download "$1") >>"$work/log" 2>&1 ||
       die "apt cannot fetch $1: $(tail -n 3 "$work/log"; rm -rf "$work")"
   fi
-  mkdir "$work/root"
-  dpkg-deb -x "$work"/*.deb "$work/root"
-  mv "$work/root" "$work.root"
+  mkdir "$work/root" && dpkg-deb -x "$work"/*.deb "$work/root" && mv "$work/root" "$work.root" || return
   rm -rf "$work"
   printf '%s\n' "$work.root"
 }
@@ -143,7 +145,9 @@ python_for() {
 # The program that scripts for every night call: $DRBENCH, else the release build, made if need be.
 drbench_program() {
   if [[ -z ${DRBENCH:-} ]]; then
-    { "$root/ci/setup" && build_release; } >&2
+    # A program of an earlier build may be there still. It is not what was asked for, and `$( )`, in which
+    # this is called, goes on after an error.
+    { "$root/ci/setup" && build_release; } >&2 || die "drbench cannot be built; see above, or name a program in DRBENCH"
     DRBENCH=$(release_binary)
   fi
   printf '%s\n' "$DRBENCH"

@@ -1,11 +1,13 @@
 -- Which verdict has each kernel on each vendor now, since when, and what was it before?
 --
--- A kernel is its upstream version. A verdict is the first word of its row's reason.
+-- A kernel is its upstream version. A verdict is the first word of its row's reason: of a failed row
+-- `unknown`, as the kernel fits no policy. A run that was too disturbed to tell changes none; see
+-- open-or-failed.sql.
 WITH named AS (
     SELECT kernel, variant, vendor, machine, run_id, started_at,
         trim(split_part(reason, ':', 1)) AS verdict
     FROM results
-    WHERE metric = 'verdict' AND status = 'ok'
+    WHERE metric = 'verdict' AND status IN ('ok', 'unconfirmed', 'failed')
 ),
 stepped AS (
     SELECT n.*,

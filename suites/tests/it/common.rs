@@ -1,5 +1,6 @@
 //! Running the real program, and reading what it wrote.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,6 +12,25 @@ pub const KERNEL: &str = "debian:6.1";
 /// A file that tests come with.
 pub fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// The folder of the scripts.
+pub fn ci() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci")
+}
+
+/// Writes a program, and the folders it is in.
+pub fn executable(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// Runs a program that has to succeed.
+pub fn passes(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
 }
 
 /// The program, its environment as it is.

@@ -116,7 +116,8 @@ pub fn changed_cells(runs: &[Vec<Record>]) -> Rows {
 
 pub fn verdicts(runs: &[Vec<Record>]) -> Rows {
     let mut of: BTreeMap<[String; 4], Vec<(Run, String)>> = BTreeMap::new();
-    let mut rows: Vec<_> = runs.iter().flatten().filter(|row| row.status == Status::Ok).collect();
+    let tells = |row: &&Record| !matches!(row.status, Status::Unresolved | Status::Skipped);
+    let mut rows: Vec<_> = runs.iter().flatten().filter(tells).collect();
     rows.sort_by_key(|row| row.run.started_at);
     for row in rows {
         if let Some(verdict) = row.verdict() {
@@ -172,6 +173,7 @@ pub fn slowdown(runs: &[Vec<Record>]) -> Rows {
                 cell.exits_every.to_string(),
                 (*policy).to_owned(),
                 (*rate).to_owned(),
+                row.key.source.to_string(),
                 value.to_string(),
             ];
             answer.push([&words(row)[..], &rest].concat());
@@ -185,9 +187,8 @@ pub fn noise(runs: &[Vec<Record>]) -> Rows {
     for row in runs.iter().flatten() {
         let metric = &row.key.metric;
         let costs = [Metric::Ns, Metric::GuestCycles, Metric::HostCycles, Metric::Instructions];
-        let Some(value) = row.value.map(Value::as_f64) else { continue };
         let native = row.key.target.machine == reports::Machine::Native && !row.deterministic;
-        if !native || !costs.contains(metric) || value <= 0.0 {
+        if !native || !costs.contains(metric) {
             continue;
         }
         let [kernel, kernel_id, _, vendor, _] = words(row);
@@ -195,17 +196,19 @@ pub fn noise(runs: &[Vec<Record>]) -> Rows {
         let (suite, id) = (row.key.cell.suite.to_string(), row.run.run_id.to_string());
         let name = vec![id, began, kernel, kernel_id, vendor, suite, metric.to_string()];
         let (widths, open) = of.entry(name).or_default();
-        let ends = row.ci_low.zip(row.ci_high);
-        widths.extend(ends.map(|(low, high)| 50.0 * (high.as_f64() - low.as_f64()) / value));
+        if let (Some(value), Some(low), Some(high)) = (row.value, row.ci_low, row.ci_high) {
+            widths.push(50.0 * (high.as_f64() - low.as_f64()) / value.as_f64());
+        }
         *open += u32::from(row.status == Status::Unresolved);
     }
-    of.retain(|_, (widths, _)| !widths.is_empty());
+    of.retain(|_, (widths, open)| !widths.is_empty() || *open > 0);
     let told = |(name, (widths, open)): (Vec<String>, (Vec<f64>, u32))| {
-        let worst = widths.iter().copied().fold(0.0, f64::max);
         let cells = u32::try_from(widths.len()).unwrap();
-        let average = widths.iter().sum::<f64>() / f64::from(cells);
-        let numbers = [f64::from(cells), worst, average, f64::from(open)];
-        [&name[..], &numbers.map(|number| number.to_string())].concat()
+        let worst = widths.iter().copied().reduce(f64::max);
+        let average = worst.map(|_| widths.iter().sum::<f64>() / f64::from(cells));
+        let [worst, average] =
+            [worst, average].map(|width| width.map(|width| width.to_string()).unwrap_or_default());
+        [&name[..], &[cells.to_string(), worst, average, open.to_string()]].concat()
     };
     of.into_iter().map(told).collect()
 }

@@ -6,9 +6,12 @@ mod servers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use reports::record::header;
 use reports::{Record, RunInfo, Sample};
+
+use crate::common::told;
 use servers::{ClickHouse, Database, DuckDb, PostgreSql};
 
 /// The questions, and who answers them here.
@@ -75,6 +78,26 @@ fn runs_load_as_they_are_and_every_database_gives_the_answers_computed_here() {
         }
     }
     assert_eq!(postgresql.stop(), Some(0));
+}
+
+#[test]
+fn a_refused_load_says_what_is_left_of_the_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let columns = header::<Record>().join(",");
+    fs::write(directory.path().join("results.csv"), format!("{columns}\n1-a,\n")).unwrap();
+    let place = directory.path().join("runs.duckdb");
+    let said = |database: &str, program: &str, place: Option<&Path>| {
+        let mut load = Command::new(root().join("ci/load"));
+        load.arg(database).args(place).arg(directory.path()).env(program, "false");
+        let (status, said) = told(&load.output().unwrap());
+        assert_eq!(status, Some(2), "{said}");
+        said
+    };
+    let still = "what it had before is there still";
+    assert!(said("postgresql", "PSQL", None).contains(still));
+    assert!(said("duckdb", "DUCKDB", Some(&place)).contains(still));
+    let clickhouse = said("clickhouse", "CLICKHOUSE", None);
+    assert!(!clickhouse.contains(still) && clickhouse.contains("load these runs again"));
 }
 
 /// Every row is there, with every digit of its counts and every character of its texts.
