@@ -87,7 +87,8 @@ fn a_damaged_run_is_named_and_does_not_keep_the_others_from_their_pages() {
         let runs = ["better", "cut-off", "good", "no-json"].map(place);
         drbench().arg("report").args(runs).arg("--html").arg(&html).output().unwrap()
     };
-    for (written, goes_on) in [(report(store.path(), &html), true), (by_name(), false)] {
+    for goes_on in [true, false] {
+        let written = if goes_on { report(store.path(), &html) } else { by_name() };
         let (status, text) = told(&written);
         assert_eq!(status, Some(2), "{text}");
         assert!(String::from_utf8_lossy(&written.stdout).contains("of 2 runs"));
