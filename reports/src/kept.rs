@@ -3,6 +3,7 @@
 use crate::read::{self, ReadError};
 use crate::record::{Record, Sample};
 use crate::store::{RESULTS, RUN, RunInfo, SAMPLES, StoreError};
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,105 @@ impl KeptRun {
     }
 }
 
-/// The runs that `path` names: itself, or those in a directory of runs, by name, which is by time.
+/// A run that is not among those that were taken up.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// As it was named, or found.
+    pub path: PathBuf,
+    /// What is the matter with it.
+    pub why: Why,
+}
+
+/// Why a run is not among those that were taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum Why {
+    /// Found in a directory of runs: it goes on, or was cut short.
+    #[error(
+        "it is not finished: it goes on, or was cut short; `drbench run --resume {}` does the rest",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
+    /// It cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] KeptError),
+}
+
+impl LeftOut {
+    /// Whether something is wrong with it. A run that goes on is no fault.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.why, Why::Damaged(_))
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is left out: {}", self.path.display(), self.why)
+    }
+}
+
+/// Runs, and those that could not be taken up beside them.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// In the order in which they were named; those of a directory by name.
+    pub runs: Vec<KeptRun>,
+    /// In the same order.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Gathered {
+    /// Reads all runs that `paths` name; with `samples` a run whose single values cannot be read is left
+    /// out, too. One that cannot be taken up does not stop the others.
+    pub fn read(paths: &[PathBuf], samples: bool) -> Self {
+        let mut gathered = Self::default();
+        for path in paths {
+            match runs_at(path) {
+                Ok(runs) => {
+                    for run in runs {
+                        let is_named = run == *path;
+                        gathered.add(run, is_named, samples);
+                    }
+                }
+                Err(error) => gathered.leave_out(path.clone(), error.into()),
+            }
+        }
+        gathered
+    }
+
+    fn add(&mut self, path: PathBuf, is_named: bool, samples: bool) {
+        let run = KeptRun::read(&path).and_then(|run| {
+            if samples {
+                samples_of(&path)?;
+            }
+            Ok(run)
+        });
+        match run {
+            Ok(run) => self.runs.push(run),
+            // Who names a run wants it: then it is an error that there is nothing of it yet.
+            Err(error) if !is_named && is_unfinished(&path, &error) => {
+                self.leave_out(path.clone(), Why::Unfinished(path));
+            }
+            Err(error) => self.leave_out(path, error.into()),
+        }
+    }
+
+    fn leave_out(&mut self, path: PathBuf, why: Why) {
+        self.left_out.push(LeftOut { path, why });
+    }
+}
+
+/// Whether a run that cannot be read goes on, or was cut short: it has not ended by its `run.json`, and has
+/// no rows yet or ends within one.
+fn is_unfinished(path: &Path, error: &KeptError) -> bool {
+    let goes_on = match error {
+        KeptError::Read(ReadError::Truncated { .. }) => true,
+        KeptError::Read(ReadError::Io { .. }) => !path.join(RESULTS).exists(),
+        KeptError::Read(_) | KeptError::Store(_) | KeptError::NoRuns(_) => false,
+    };
+    goes_on && matches!(info_of(path), Ok(Some(RunInfo { finished_at: None, .. })))
+}
+
+/// The runs that `path` names: itself, or those in a directory of runs, by name, which is by time. Those
+/// that have no rows yet are among them.
 ///
 /// # Errors
 /// It cannot be listed, or holds no run.
@@ -58,7 +157,7 @@ pub fn runs_at(path: &Path) -> Result<Vec<PathBuf>, KeptError> {
     let entries: Result<Vec<_>, io::Error> = listing.collect();
     let entries = entries.map_err(StoreError::io("list", path))?;
     let mut runs: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
-    runs.retain(|entry| entry.join(RESULTS).exists());
+    runs.retain(|entry| entry.join(RESULTS).exists() || entry.join(RUN).exists());
     runs.sort();
     if runs.is_empty() { Err(KeptError::NoRuns(path.to_owned())) } else { Ok(runs) }
 }

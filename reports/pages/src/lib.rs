@@ -20,6 +20,7 @@ mod checks;
 mod compared;
 mod costs;
 mod csp;
+mod foreign;
 mod history;
 mod output;
 mod overview;
@@ -37,7 +38,7 @@ use askama::Template;
 use block::{Bit, Block, Look, Page, Tone};
 use compared::Comparisons;
 use output::Output;
-use reports::kept::KeptRun;
+use reports::kept::{KeptRun, LeftOut};
 use reports::read::ReadError;
 use reports::record::Status;
 use reports::store::StoreError;
@@ -54,12 +55,12 @@ pub enum PagesError {
     /// The directory is somebody else's.
     #[error(
         "{} is there, and drbench has not written it: name a directory that does not exist yet, or one \
-         of earlier pages, which is replaced", .0.display()
+         of earlier pages, which are replaced", .0.display()
     )]
     Foreign(PathBuf),
     /// The directory of earlier pages holds runs by now.
     #[error(
-        "{} would be replaced as a whole, and holds the run {}: name another directory for the pages",
+        "{} is replaced by new pages, and holds the run {}: name another directory for the pages",
         dir.display(), run.display()
     )]
     HoldsRun {
@@ -68,6 +69,12 @@ pub enum PagesError {
         /// The run in it.
         run: PathBuf,
     },
+    /// A page is to stand where somebody's file is.
+    #[error(
+        "{} is there and drbench has not written it, but a page goes there: move it elsewhere, or name \
+         another directory for the pages", .0.display()
+    )]
+    InTheWay(PathBuf),
     /// There is nothing to show.
     #[error("there are no runs to make pages of: name run directories, or a directory of runs")]
     NoRuns,
@@ -92,15 +99,22 @@ pub struct Written {
 }
 
 /// Writes pages about `runs` into the directory `dir`, which must not exist yet or hold earlier pages:
-/// those are replaced, all at once, when the new ones are complete.
+/// those are replaced, all at once, when the new ones are complete. What else is in `dir` stays. The first
+/// page names the runs that were `left_out`.
 ///
 /// # Errors
 /// See [`PagesError`].
-pub fn write(runs: &[KeptRun], dir: &Path, meaning: Meaning<'_>) -> Result<Written, PagesError> {
+pub fn write(
+    runs: &[KeptRun],
+    left_out: &[LeftOut],
+    dir: &Path,
+    meaning: Meaning<'_>,
+) -> Result<Written, PagesError> {
     if runs.is_empty() {
         return Err(PagesError::NoRuns);
     }
-    let output = Output::begin(dir, runs.iter().map(|run| run.path.as_path()))?;
+    let paths = runs.iter().map(|run| &*run.path);
+    let output = Output::begin(dir, paths.chain(left_out.iter().map(|run| &*run.path)))?;
     let shelf = Shelf::of(runs);
     let printer = Printer { output, policy: csp::policy() };
     let mut pages = 0;
@@ -114,7 +128,7 @@ pub fn write(runs: &[KeptRun], dir: &Path, meaning: Meaning<'_>) -> Result<Writt
         compared.push(comparisons.with_the_one_before(number)?);
     }
     let top = View { shelf: &shelf, root: "" };
-    print(&overview::page(top, &compared, &mut comparisons)?)?;
+    print(&overview::page(top, left_out, &compared, &mut comparisons)?)?;
     print(&overview::all_runs(top, &compared))?;
     print(&history::page(top, &mut comparisons)?)?;
     print(&compared::page(top, &compared))?;

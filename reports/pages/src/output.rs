@@ -1,15 +1,18 @@
 //! The directory of the pages: written beside, then put in its place in one step.
 
 use crate::PagesError;
+use crate::foreign::{Foreign, files, is_page};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use reports::store::{StoreError, beside};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The file by which a directory of pages is known again.
 const MARKER: &str = "drbench-pages.txt";
-const ABOUT: &str = "drbench report --html wrote this directory, and replaces all of it the next time. \
-                     Open index.html.\n";
+/// What it says before the list of the files.
+const ABOUT: &str = "drbench report --html wrote the files below, and replaces them the next time; others \
+                     stay. Open index.html.\n\n";
 
 /// Where pages are written until all are there.
 pub(crate) struct Output {
@@ -23,7 +26,7 @@ impl Output {
     /// Begins. `runs` are the paths of what the pages are about.
     ///
     /// # Errors
-    /// `dir` is there and not of drbench's making, or holds the runs; or the file system's.
+    /// `dir` is there and not of drbench's making, or holds runs; or the file system's.
     pub(crate) fn begin<'p>(
         dir: &Path,
         runs: impl Iterator<Item = &'p Path>,
@@ -43,9 +46,7 @@ impl Output {
             dir.to_owned()
         };
         let beside = beside(&place, ".pages-")?;
-        let output = Self { place, beside, replaces };
-        output.write(MARKER, ABOUT)?;
-        Ok(output)
+        Ok(Self { place, beside, replaces })
     }
 
     /// With ordinary permissions, unlike the temporary directory around it.
@@ -65,15 +66,19 @@ impl Output {
         Ok(fs::write(&path, text).map_err(StoreError::io("write to", &path))?)
     }
 
-    /// Puts all in place.
+    /// Puts all in place. Files of others in an earlier directory are in the new one, too.
     ///
     /// # Errors
-    /// The file system's; what was there before stays whole.
+    /// A page has the name of such a file; or the file system's. What was there before stays whole.
     pub(crate) fn finish(self) -> Result<(), PagesError> {
         let (pages, place) = (self.pages(), &self.place);
+        let names: Vec<_> =
+            files(&pages)?.iter().map(|file| format!("{}\n", file.display())).collect();
+        self.write(MARKER, &(ABOUT.to_owned() + &names.concat()))?;
         if !self.replaces {
             return Ok(fs::rename(&pages, place).map_err(StoreError::io("create", place))?);
         }
+        Foreign::new(place, &pages, &written_before(place)?).keep()?;
         let exchanged = renameat2(AT_FDCWD, &pages, AT_FDCWD, place, RenameFlags::RENAME_EXCHANGE);
         if exchanged.is_ok() {
             return Ok(());
@@ -88,4 +93,16 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// The files of earlier pages that drbench wrote.
+fn written_before(place: &Path) -> Result<HashSet<PathBuf>, StoreError> {
+    let marker = place.join(MARKER);
+    let text = fs::read_to_string(&marker).map_err(StoreError::io("read", &marker))?;
+    let mut ours: HashSet<_> = match text.split_once("\n\n") {
+        Some((_, list)) => list.lines().map(PathBuf::from).collect(),
+        None => files(place)?.into_iter().filter(|file| is_page(file)).collect(),
+    };
+    ours.insert(MARKER.into());
+    Ok(ours)
 }

@@ -8,6 +8,7 @@ use crate::shelf::{Group, order, variant_order};
 use crate::sorted::{distinct, sorted};
 use crate::text;
 use crate::view::{View, notes};
+use reports::kept::{LeftOut, Why};
 use reports::record::Status;
 use reports::table::POLICY_SUITE;
 use std::rc::Rc;
@@ -20,12 +21,14 @@ const MOST_RUNS: usize = 5000;
 /// The first page.
 pub(crate) fn page(
     view: View<'_, '_>,
+    left_out: &[LeftOut],
     compared: &[Option<Rc<Compared>>],
     comparisons: &mut Comparisons<'_, '_>,
 ) -> Result<Page, PagesError> {
     let mut page = Page::new("index.html", "Overview");
     page.blocks.push(Block::Paragraph(lead(view)));
     page.blocks.extend(look(view, &comparisons.newest_of_each_kind(compared)));
+    page.blocks.extend(missing(left_out));
     let groups = view.shelf.newest(POLICY_SUITE);
     page.blocks.push(Block::heading(2, "policies", "Policy by kernel and vendor"));
     if groups.is_empty() {
@@ -143,6 +146,27 @@ fn look(view: View<'_, '_>, newest: &[&Compared]) -> Vec<Block> {
         Block::List(lines)
     });
     blocks
+}
+
+/// Runs that have no page, and why.
+fn missing(left_out: &[LeftOut]) -> Vec<Block> {
+    if left_out.is_empty() {
+        return Vec::new();
+    }
+    let line = |run: &LeftOut| {
+        let (word, tone) = match run.why {
+            Why::Unfinished(_) => ("not finished", Tone::Doubtful),
+            Why::Damaged(_) => ("cannot be read", Tone::Bad),
+        };
+        vec![
+            Bit::code(text::shown(&run.path.display().to_string())),
+            Bit::text(" "),
+            Bit::badge(word, tone),
+            Bit::text(format!(" {}", text::shown(&run.why.to_string()))),
+        ]
+    };
+    let heading = Block::heading(2, "left-out", "Runs that are left out");
+    vec![heading, Block::List(left_out.iter().map(line).collect())]
 }
 
 /// A row for each kernel and variant, columns for each machine.

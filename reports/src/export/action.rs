@@ -41,11 +41,13 @@ fn export(runs: &Runs<'_>, larger: Larger) -> Result<Exported, ExportError> {
             notes.push(format!("rows left out: {rows}, of which {what}"));
         }
     }
-    notes.extend(notes::rounded(values.iter()));
-    if entries.is_empty() {
-        notes
-            .push("the list is empty, which github-action-benchmark takes for an error".to_owned());
+    if entries.is_empty() && larger == Larger::Better {
+        notes.push(
+            "rates are better the larger: `drbench run --suite slowdown` has them".to_owned(),
+        );
     }
+    runs.refuse_nothing(entries.len(), &notes)?;
+    notes.extend(notes::rounded(values.iter()));
     Ok(Exported { text: json::file(&Json::Array(entries)), notes })
 }
 

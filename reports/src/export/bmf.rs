@@ -29,12 +29,10 @@ pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     for (name, measures) in benchmarks {
         all.set(&name, measures.done());
     }
-    let left_out = notes::left_out(runs.rows().map(|(_, record)| record));
-    let rounded = notes::rounded(named.iter().map(|(_, value, _)| value));
-    Ok(Exported {
-        text: json::file(&all.done()),
-        notes: left_out.into_iter().chain(rounded).collect(),
-    })
+    let mut notes = Vec::from_iter(notes::left_out(runs.rows().map(|(_, record)| record)));
+    runs.refuse_nothing(named.len(), &notes)?;
+    notes.extend(notes::rounded(named.iter().map(|(_, value, _)| value)));
+    Ok(Exported { text: json::file(&all.done()), notes })
 }
 
 /// Everything but what is measured; the name of a metric that has one, too.

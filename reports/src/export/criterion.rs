@@ -17,6 +17,8 @@ const LEVEL: f64 = 0.95;
 pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     let baseline = baseline(runs)?;
     let named = runs.named(full_name)?;
+    let left_out = Vec::from_iter(notes::left_out(runs.rows().map(|(_, record)| record)));
+    runs.refuse_nothing(named.len(), &left_out)?;
     let mut benchmarks = Object::default();
     for (name, value, record) in &named {
         benchmarks.set(name, benchmark(&baseline, name, *value, record));
@@ -25,7 +27,7 @@ pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     let text = json::file(&all.done());
     let mut notes =
         vec!["critcmp shows every value as a time: its ns are what a name ends with".to_owned()];
-    notes.extend(notes::left_out(runs.rows().map(|(_, record)| record)));
+    notes.extend(left_out);
     notes.extend(notes::rounded(named.iter().map(|(_, value, _)| value)));
     Ok(Exported { text, notes })
 }

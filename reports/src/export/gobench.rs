@@ -8,15 +8,17 @@
 use super::index::Index;
 use super::rows::value;
 use super::text::{at_most, visible};
-use super::{Exported, Runs, name, notes};
+use super::{ExportError, Exported, Runs, name, notes};
 use crate::record::{Larger, Record, Subject, Target, Value};
 use std::fmt::Write;
 
 /// A line's rows: those of one cell of one run, in the order of their file.
 type Line<'a> = Vec<(&'a Record, Value)>;
 
-pub(super) fn export(runs: &Runs<'_>) -> Exported {
+pub(super) fn export(runs: &Runs<'_>) -> Result<Exported, ExportError> {
     let lines = lines(runs);
+    let mut notes = Vec::from_iter(notes::left_out(runs.rows().map(|(_, record)| record)));
+    runs.refuse_nothing(lines.len(), &notes)?;
     let mut text =
         "# Costs are per switch. Instructions of emulated machines are no cycles.\n".to_owned();
     text.push_str(&units(&lines));
@@ -30,9 +32,8 @@ pub(super) fn export(runs: &Runs<'_>) -> Exported {
         }
         text.push_str(&benchmark(line));
     }
-    let left_out = notes::left_out(runs.rows().map(|(_, record)| record));
-    let rounded = notes::rounded(lines.iter().flatten().map(|(_, value)| value));
-    Exported { text, notes: left_out.into_iter().chain(rounded).collect() }
+    notes.extend(notes::rounded(lines.iter().flatten().map(|(_, value)| value)));
+    Ok(Exported { text, notes })
 }
 
 fn lines<'a>(runs: &Runs<'a>) -> Vec<Line<'a>> {

@@ -48,9 +48,9 @@ pub struct Format {
 enum Writer {
     /// Tests, whose names say all there is to tell apart.
     Tests(fn(&Checks) -> String),
-    /// Rows with labels: of all runs there are.
+    /// All rows there are, whatever became of them.
     Labels(fn(&Runs<'_>) -> Exported),
-    /// Rows with names, which may not be enough to tell them apart.
+    /// Rows with names, which may not be enough to tell them apart; or only rows that have a value.
     Names(fn(&Runs<'_>) -> Result<Exported, ExportError>),
 }
 
@@ -73,12 +73,12 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "bmf",
-        about: "Bencher Metric Format, JSON, of one kernel; for bencher run --adapter json",
+        about: "Bencher Metric Format, JSON, each row of one kernel; for bencher run --adapter json",
         write: Writer::Names(bmf::export),
     },
     Format {
         name: "github-action-benchmark",
-        about: "JSON for its tool customSmallerIsBetter, of one kernel: what costs",
+        about: "JSON for its tool customSmallerIsBetter, each row of one kernel: what costs",
         write: Writer::Names(action::smaller),
     },
     Format {
@@ -94,7 +94,7 @@ pub const FORMATS: &[Format] = &[
     Format {
         name: "gobench",
         about: "Go benchmark text, for benchstat",
-        write: Writer::Labels(gobench::export),
+        write: Writer::Names(gobench::export),
     },
     Format {
         name: "criterion",
@@ -133,10 +133,12 @@ pub enum ExportError {
         /// The row.
         key: Box<Key>,
     },
-    /// Two kernels in a format whose names leave the kernel out.
+    /// Two kernels have the same row, in a format whose names leave the kernel out; or there are two in one
+    /// that is of one kernel.
     #[error(
-        "{one} (in {}) and {other} (in {}): a {format} file is of one kernel, for its names stay the \
-         same from kernel to kernel; write a file for each: a run's kernels lie in RUN/cells/*",
+        "{one} (in {}) and {other} (in {}): a {format} file holds each row of one kernel only, for its \
+         names stay the same from kernel to kernel; write a file for each: a run's kernels lie in \
+         RUN/cells/*",
         runs.0.display(), runs.1.display()
     )]
     Kernels {
@@ -148,6 +150,18 @@ pub enum ExportError {
         one: Box<Subject>,
         /// The second's.
         other: Box<Subject>,
+    },
+    /// No row has anything for the format. Readers take an empty file for an error, or for success.
+    #[error(
+        "{} has nothing that a {format} file holds, and an empty one is not written: {why}", run.display()
+    )]
+    Nothing {
+        /// The format.
+        format: &'static str,
+        /// The run; of several, the first.
+        run: PathBuf,
+        /// What became of the rows, and what would hold them.
+        why: String,
     },
 }
 
@@ -197,7 +211,8 @@ struct Runs<'a> {
 /// Writes runs in a format.
 ///
 /// # Errors
-/// A run without rows, or rows that the format cannot tell apart. Rows that are not ok are no error.
+/// A run without rows, rows that the format cannot tell apart, or none that it has a place for. Rows that
+/// are not ok are no error as long as others are.
 ///
 /// ```
 /// use reports::export::{FORMATS, Origin, export};

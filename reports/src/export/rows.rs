@@ -39,6 +39,18 @@ impl<'a> Runs<'a> {
         Ok(())
     }
 
+    /// Refuses a file without a value; `notes` say what became of the rows.
+    pub fn refuse_nothing(&self, values: usize, notes: &[String]) -> Result<(), ExportError> {
+        match self.all.first().filter(|_| values == 0) {
+            None => Ok(()),
+            Some(first) => Err(ExportError::Nothing {
+                format: self.format,
+                run: first.path.clone(),
+                why: notes.join("; "),
+            }),
+        }
+    }
+
     fn collision(&self, one: (&KeptRun, &Record), other: (&KeptRun, &Record)) -> ExportError {
         let (format, runs) = (self.format, (one.0.path.clone(), other.0.path.clone()));
         let (one, other) = (one.1, other.1);

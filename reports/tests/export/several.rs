@@ -4,7 +4,7 @@ use super::common::{name, subject};
 use super::readers::{Read, ReadCheck, read_back};
 use super::{OF_CHECKS, kept, one_of_each, text, try_export};
 use reports::export::FORMATS;
-use reports::{Record, Subject};
+use reports::{Record, Subject, Target};
 use std::collections::BTreeSet;
 
 fn other_kernel(rows: &[Record]) -> Vec<Record> {
@@ -56,6 +56,22 @@ fn several_runs_are_one_file_where_it_can_tell_them_apart() {
         let kernels = "6.1.176 (6.1.176-1, stock) (in one) and 7.3.4 (7.3.4-1, stock) (in other)";
         assert!(error.starts_with(kernels) && error.contains("RUN/cells/*"), "{format}: {error}");
     }
+    // Rows of two versions that are called differently are one file, where the format has no kernel's name.
+    let elsewhere = |row: &Record| {
+        let mut row = row.clone();
+        let cpu_model = "Haswell,+vmx".to_owned();
+        row.key.target = Target { cpu_model, ..Target::clone(&row.key.target) }.into();
+        row
+    };
+    let after: Vec<_> = other_kernel(&before).iter().map(elsewhere).collect();
+    let apart = [kept("one", before.clone()), kept("other", after)];
+    for format in ["bmf", "github-action-benchmark"] {
+        let read: Vec<Vec<Read>> = read_back(format, &[try_export(format, &apart).unwrap().text]);
+        assert_eq!(read[0].len(), 2, "{format}");
+        let error = try_export(format, &runs).unwrap_err();
+        assert!(error.contains("holds each row of one kernel only"), "{format}: {error}");
+    }
+    assert!(try_export("criterion", &apart).is_err());
     for format in FORMATS {
         let twice = [kept("one", before.clone()), kept("other", before.clone())];
         let error = try_export(format.name, &twice).unwrap_err();

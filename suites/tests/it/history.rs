@@ -10,7 +10,7 @@ use reports::{
 use crate::common::{drbench, place, told};
 
 /// A run of a kernel, of so many instructions, that ended or did not.
-fn run(store: &Path, name: &str, kernel: &str, vendor: Vendor, instructions: u64, ended: bool) {
+pub fn run(store: &Path, name: &str, kernel: &str, vendor: Vendor, instructions: u64, ended: bool) {
     let info = RunInfo::begin("test", vec![]);
     let subject = Subject {
         kernel: kernel.to_owned(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::common::{drbench, lab, told};
+use crate::history;
 
 fn report(runs: &Path, html: &Path) -> Output {
     let html = html.as_os_str();
@@ -54,4 +55,104 @@ fn a_report_of_nothing_is_an_error_of_usage() {
     let (status, text) = told(&output);
     assert_eq!(status, Some(2));
     assert!(text.contains("--html <DIR>") && text.contains("required"), "{text}");
+}
+
+/// Cuts the last bytes off a file.
+fn cut(file: &Path) {
+    let text = fs::read(file).unwrap();
+    fs::write(file, &text[..text.len() - 5]).unwrap();
+}
+
+/// Two good runs, one that goes on, one that is cut off, and one without a whole `run.json`.
+fn store_with_damage() -> tempfile::TempDir {
+    let store = tempfile::tempdir().unwrap();
+    let place = |name: &str| store.path().join(name);
+    for name in ["good", "better", "cut-off", "no-json"] {
+        history::run(store.path(), name, "6.1.5", reports::Vendor::KvmAmd, 1000, true);
+    }
+    history::run(store.path(), "going-on", "6.1.5", reports::Vendor::KvmAmd, 1000, false);
+    fs::remove_file(place("going-on/results.csv")).unwrap();
+    cut(&place("cut-off/results.csv"));
+    cut(&place("no-json/run.json"));
+    store
+}
+
+#[test]
+fn a_damaged_run_is_named_and_does_not_keep_the_others_from_their_pages() {
+    let store = store_with_damage();
+    let place = |name: &str| store.path().join(name);
+    let out = tempfile::tempdir().unwrap();
+    let html = out.path().join("html");
+    let by_name = || {
+        let runs = ["better", "cut-off", "good", "no-json"].map(place);
+        drbench().arg("report").args(runs).arg("--html").arg(&html).output().unwrap()
+    };
+    for goes_on in [true, false] {
+        let written = if goes_on { report(store.path(), &html) } else { by_name() };
+        let (status, text) = told(&written);
+        assert_eq!(status, Some(2), "{text}");
+        assert!(String::from_utf8_lossy(&written.stdout).contains("of 2 runs"));
+        let overview = fs::read_to_string(html.join("index.html")).unwrap();
+        for (name, why) in [
+            ("cut-off", "cut-off/results.csv line 2: the last line is cut off"),
+            ("no-json", "no-json/run.json is no run description"),
+        ] {
+            let line = format!("{name} is left out: ");
+            assert!(text.contains(&line) && text.contains(why), "{text}");
+            assert!(overview.contains(why), "{why}");
+        }
+        assert_eq!(text.contains("going-on is left out: it is not finished"), goes_on, "{text}");
+        assert_eq!(overview.contains("drbench run --resume"), goes_on);
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_is_named_and_is_no_failure_of_the_pages() {
+    let store = store_with_damage();
+    for damaged in ["cut-off", "no-json"] {
+        fs::remove_dir_all(store.path().join(damaged)).unwrap();
+    }
+    let out = tempfile::tempdir().unwrap();
+    let html = out.path().join("html");
+    let (status, text) = told(&report(store.path(), &html));
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("drbench run --resume") && text.contains("going-on"), "{text}");
+    // Single values are of a run, too.
+    cut(&store.path().join("good/samples.csv"));
+    let (status, text) = told(&report(store.path(), &html));
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("good is left out: ") && text.contains("samples.csv"), "{text}");
+}
+
+#[test]
+fn where_no_run_can_be_read_earlier_pages_stay_as_they_are() {
+    let store = store_with_damage();
+    let out = tempfile::tempdir().unwrap();
+    let html = out.path().join("html");
+    assert_eq!(told(&report(&store.path().join("good"), &html)).0, Some(0));
+    let before = fs::read(html.join("index.html")).unwrap();
+    for name in ["good", "better"] {
+        fs::remove_dir_all(store.path().join(name)).unwrap();
+    }
+    let (status, text) = told(&report(store.path(), &html));
+    assert_eq!(status, Some(2), "{text}");
+    for told in ["nothing is written", "cut-off", "no-json", "going-on", "--resume"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert_eq!(fs::read(html.join("index.html")).unwrap(), before);
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_in_a_format_is_not_written_without_a_damaged_run() {
+    let store = store_with_damage();
+    let mut command = drbench();
+    command.arg("report").arg(store.path()).args(["--format", "prometheus"]);
+    let output = command.output().unwrap();
+    let (status, text) = told(&output);
+    assert_eq!(status, Some(2), "{text}");
+    assert!(output.stdout.is_empty());
+    for told in ["cut-off is left out", "no-json is left out", "mend or remove what is left out"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }

@@ -104,37 +104,41 @@ fn shellcheck_finds_nothing_in_the_scripts() {
     passes(checker("shellcheck").args(scripts).current_dir(ci().join("..")));
 }
 
-/// A program that writes what it is told to, in place of pages.
-fn writer(directory: &Path, index: &str) -> PathBuf {
-    let program = directory.join("writer");
-    let text = format!("#!/bin/sh\n[ \"$1 $3\" = 'report --html' ] && mkdir \"$4\" && {index}\n");
-    executable(&program, &text);
-    program
-}
-
 #[test]
-fn pages_are_replaced_as_a_whole_or_left_as_they_are() {
+fn pages_are_published_as_a_whole_with_files_of_others_kept_and_damaged_runs_named() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, pages) = (place(&directory, "store"), place(&directory, "deep/pages"));
-    let publish = |index: &str, pages: &Path| {
+    let (store, pages) = (place(&directory, "a store"), place(&directory, "deep/pages"));
+    let publish = |pages: &Path| {
         let mut publish = Command::new(ci().join("publish"));
-        publish.arg(&store).arg(pages).env("DRBENCH", writer(directory.path(), index));
+        publish.arg(&store).arg(pages).env("DRBENCH", env!("CARGO_BIN_EXE_drbench"));
         publish.output().unwrap()
     };
+    let run = |name: &str| {
+        crate::history::run(&store, name, "6.1.5", reports::Vendor::KvmAmd, 1000, true);
+        store.join(name).join("results.csv")
+    };
+    let (one, other) = (run("one"), run("other"));
+    let output = publish(&pages);
+    assert_eq!(told(&output), (Some(0), String::new()));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(&format!("pages: {}", pages.join("index.html").display())), "{said}");
+
+    fs::write(pages.join("CNAME"), "bench.example.org").unwrap();
+    fs::write(&other, "not rows").unwrap();
+    let (status, said) = told(&publish(&pages));
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("other is left out"), "{said}");
     let index = || fs::read_to_string(pages.join("index.html")).unwrap();
-    let good = |text: &str| format!("echo {text} >\"$4/index.html\"");
-    assert!(publish(&good("first"), &pages).status.success());
-    assert_eq!(index(), "first\n");
-    fs::write(pages.join("old.html"), "old").unwrap();
-    assert!(publish(&good("second"), &pages).status.success());
-    assert_eq!(index(), "second\n");
-    assert!(!pages.join("old.html").exists());
-    for bad in ["exit 2", "true", "kill -9 $$"] {
-        assert!(!publish(bad, &pages).status.success(), "{bad}");
-        assert_eq!(index(), "second\n", "{bad}");
-    }
-    let (status, said) = told(&publish(&good("x"), directory.path()));
-    assert!(status == Some(2) && said.contains("left alone"), "{said}");
+    let published = index();
+    assert!(published.contains("1 run") && published.contains("left out"));
+    assert_eq!(fs::read_to_string(pages.join("CNAME")).unwrap(), "bench.example.org");
+
+    fs::write(&one, "not rows").unwrap();
+    assert_eq!(told(&publish(&pages)).0, Some(2));
+    assert_eq!(index(), published, "where nothing can be read the pages are as they were");
+    run("third");
+    let (status, said) = told(&publish(&store));
+    assert!(status == Some(2) && said.contains("drbench has not written it"), "{said}");
     let beside = fs::read_dir(pages.parent().unwrap()).unwrap().count();
     assert_eq!(beside, 1, "nothing is left beside the pages");
 }

@@ -29,14 +29,14 @@ fn a_bad_night_in_the_lab_does_not_hide_behind_the_hosts() {
     let runs = [lab(0, 1000), native(1), lab(2, 1200), native(3)];
     let mut runs = runs.map(|made| made.kept(&dir.path().join("runs"))).to_vec();
     let out = dir.path().join("out");
-    write(&runs, &out, &meaning).unwrap();
+    write(&runs, &[], &out, &meaning).unwrap();
     let page = fs::read_to_string(out.join("index.html")).unwrap();
     assert!(page.contains("Run night-002 compared") && !page.contains("Nothing: no row"));
     assert!(!page.contains("Run night-003 compared"), "the host's night was a good one");
 
     // The next night in the lab is as the bad one was: nothing got worse.
     runs.push(lab(4, 1200).kept(&dir.path().join("runs")));
-    write(&runs, &out, &meaning).unwrap();
+    write(&runs, &[], &out, &meaning).unwrap();
     let page = fs::read_to_string(out.join("index.html")).unwrap();
     assert!(page.contains("Nothing: no row") && !page.contains("Run night-002 compared"));
 }
@@ -88,7 +88,7 @@ fn runs_of_one_minute_have_names_of_their_own_under_a_chart() {
             made.kept(&dir.path().join(format!("runs-{out}")))
         };
         let runs: Vec<_> = begun.iter().enumerate().map(run).collect();
-        write(&runs, &dir.path().join(out), &meaning).unwrap();
+        write(&runs, &[], &dir.path().join(out), &meaning).unwrap();
         fs::read_to_string(dir.path().join(out).join("history.html")).unwrap()
     };
     let minutes = labels(&[begun[0], begun[2]], "minutes");

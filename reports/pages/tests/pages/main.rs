@@ -10,10 +10,12 @@ mod world;
 
 use devtools::Browser;
 use pages::{PagesError, write};
-use reports::{KeptRun, Record};
+use reports::kept::{LeftOut, Why};
+use reports::{KeptError, KeptRun, Record};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 const DESK: (u32, u32) = (1280, 900);
@@ -38,7 +40,7 @@ impl Made {
     fn of(make: fn(&Path) -> Vec<KeptRun>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runs = make(&dir.path().join("runs"));
-        write(&runs, &dir.path().join("out"), &meaning).unwrap();
+        write(&runs, &[], &dir.path().join("out"), &meaning).unwrap();
         Self { dir, runs }
     }
 
@@ -249,10 +251,10 @@ fn even_markup_that_got_in_would_not_run() {
 fn the_same_runs_give_the_same_bytes_whatever_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut runs = world::nights(&dir.path().join("runs"));
-    write(&runs, &dir.path().join("one"), &meaning).unwrap();
+    write(&runs, &[], &dir.path().join("one"), &meaning).unwrap();
     runs.reverse();
     runs.push(runs[0].clone());
-    write(&runs, &dir.path().join("two"), &meaning).unwrap();
+    write(&runs, &[], &dir.path().join("two"), &meaning).unwrap();
     let read = |name: &str| -> BTreeMap<PathBuf, Vec<u8>> {
         let dir = dir.path().join(name);
         let key = |path: &PathBuf| path.strip_prefix(&dir).unwrap().to_owned();
@@ -294,7 +296,7 @@ fn another_plan_is_not_worse_but_a_missing_row_is() {
     less.rows.pop();
     let runs = [both, one, less].map(|made| made.kept(&dir.path().join("runs")));
     let out = dir.path().join("out");
-    write(&runs, &out, &meaning).unwrap();
+    write(&runs, &[], &out, &meaning).unwrap();
     let page = |night| fs::read_to_string(out.join(night).join("compared.html")).unwrap();
     let other = page("run-night-001");
     assert!(other.contains("not worse") && other.contains("5.10.262-1 stock (only before)"));
@@ -337,7 +339,7 @@ fn a_directory_of_somebody_else_stays_and_earlier_pages_are_replaced_whole() {
     let foreign = dir.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("thesis.tex"), "years of work").unwrap();
-    let refused = write(&runs, &foreign, &meaning).unwrap_err();
+    let refused = write(&runs, &[], &foreign, &meaning).unwrap_err();
     assert!(matches!(refused, PagesError::Foreign(_)), "{refused}");
     assert!(refused.to_string().contains("name a directory that does not exist yet"));
     assert_eq!(fs::read_to_string(foreign.join("thesis.tex")).unwrap(), "years of work");
@@ -345,19 +347,105 @@ fn a_directory_of_somebody_else_stays_and_earlier_pages_are_replaced_whole() {
     assert_eq!(beside(dir.path()), 2, "nothing is left of an attempt");
 
     let out = dir.path().join("out");
-    write(&runs, &out, &meaning).unwrap();
+    write(&runs, &[], &out, &meaning).unwrap();
     assert!(out.join("run-night-000/rows.html").is_file());
-    write(&runs[1..], &out, &meaning).unwrap();
+    write(&runs[1..], &[], &out, &meaning).unwrap();
     assert!(!out.join("run-night-000").exists() && out.join("run-night-001").exists());
     assert_eq!(beside(dir.path()), 3);
 
     // Pages into which somebody has put a run are not replaced: it would be lost.
     let inside = world::nights(&out.join("runs"));
-    let refused = write(&inside, &out, &meaning).unwrap_err();
+    let refused = write(&inside, &[], &out, &meaning).unwrap_err();
     assert!(matches!(refused, PagesError::HoldsRun { .. }), "{refused}");
     assert!(inside[0].path.join("results.csv").is_file());
-    assert!(matches!(write(&[], &dir.path().join("none"), &meaning), Err(PagesError::NoRuns)));
+    assert!(matches!(write(&[], &[], &dir.path().join("none"), &meaning), Err(PagesError::NoRuns)));
     assert!(!dir.path().join("none").exists());
+}
+
+/// What a branch of pages and a careful person put beside pages.
+fn put_beside(out: &Path) {
+    fs::create_dir_all(out.join(".git/objects/ab")).unwrap();
+    fs::create_dir(out.join(".git/empty")).unwrap();
+    let object = out.join(".git/objects/ab/cd");
+    for (file, text) in [("CNAME", "bench.example.org"), (".nojekyll", ""), (".git/HEAD", "ref")] {
+        fs::write(out.join(file), text).unwrap();
+    }
+    fs::write(&object, "object").unwrap();
+    fs::set_permissions(&object, fs::Permissions::from_mode(0o444)).unwrap();
+    fs::write(out.join("run-night-000/notes.txt"), "seen on a Monday").unwrap();
+    symlink("gone", out.join("link")).unwrap();
+}
+
+#[test]
+fn files_of_others_among_earlier_pages_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = world::nights(&dir.path().join("runs"));
+    let out = dir.path().join("out");
+    write(&runs, &[], &out, &meaning).unwrap();
+    let marker = out.join("drbench-pages.txt");
+    put_beside(&out);
+    let stay = || {
+        let text = |file: &str| fs::read_to_string(out.join(file)).unwrap();
+        assert_eq!(text("CNAME"), "bench.example.org");
+        assert_eq!((text(".nojekyll"), text(".git/HEAD")), (String::new(), "ref".to_owned()));
+        assert_eq!(text("run-night-000/notes.txt"), "seen on a Monday");
+        let object = out.join(".git/objects/ab/cd").metadata().unwrap();
+        assert_eq!(object.permissions().mode() & 0o777, 0o444);
+        assert!(out.join(".git/empty").is_dir());
+        assert_eq!(out.join("link").read_link().unwrap(), Path::new("gone"));
+    };
+    write(&runs[1..], &[], &out, &meaning).unwrap();
+    stay();
+    assert!(!out.join("run-night-000/index.html").exists(), "a page of ours is replaced");
+    assert!(!fs::read_to_string(&marker).unwrap().contains("CNAME"), "and others' are not ours");
+
+    // Pages of a drbench that kept no list of its files: they are known by their names.
+    fs::write(&marker, "drbench report --html wrote this directory.\n").unwrap();
+    write(&runs[2..], &[], &out, &meaning).unwrap();
+    stay();
+    assert!(!out.join("run-night-001").exists());
+    let beside = fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(beside, 2, "nothing is left beside the pages");
+}
+
+#[test]
+fn a_page_does_not_take_the_place_of_a_file_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = world::nights(&dir.path().join("runs"));
+    let out = dir.path().join("out");
+    write(&runs[1..], &[], &out, &meaning).unwrap();
+    let before = files(&out).len();
+    fs::create_dir(out.join("run-night-000")).unwrap();
+    fs::write(out.join("run-night-000/index.html"), "my own words").unwrap();
+    let refused = write(&runs, &[], &out, &meaning).unwrap_err();
+    assert!(matches!(refused, PagesError::InTheWay(_)), "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("out/run-night-000/index.html is there and drbench has not"), "{told}");
+    assert_eq!(fs::read_to_string(out.join("run-night-000/index.html")).unwrap(), "my own words");
+    assert_eq!(files(&out).len(), before + 1, "earlier pages are as they were");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn the_overview_names_runs_that_are_left_out_as_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = world::nights(&dir.path().join("runs"));
+    let out = dir.path().join("out");
+    let place = |name: &str| PathBuf::from(format!("store/<script>{name}</script>"));
+    let left_out = [
+        LeftOut { path: place("1"), why: Why::Damaged(KeptError::NoRuns(place("1"))) },
+        LeftOut { path: place("2"), why: Why::Unfinished(place("2")) },
+    ];
+    write(&runs, &left_out, &out, &meaning).unwrap();
+    let overview = fs::read_to_string(out.join("index.html")).unwrap();
+    let resume = "drbench run --resume store/&#60;script&#62;2&#60;/script&#62;";
+    for told in ["Runs that are left out", "cannot be read", "not finished", resume] {
+        assert!(overview.contains(told), "{told}");
+    }
+    assert!(overview.contains("store/&#60;script&#62;1&#60;/script&#62; holds no results.csv"));
+    assert!(!overview.contains("<script>1") && !overview.contains("<script>2"));
+    write(&runs, &[], &out, &meaning).unwrap();
+    assert!(!fs::read_to_string(out.join("index.html")).unwrap().contains("left out"));
 }
 
 /// A run of so many rows.
@@ -376,7 +464,7 @@ fn a_huge_run_is_split_and_says_where_the_rest_is() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let runs = [long(&dir.path().join("runs"), 50_700)];
-    write(&runs, &out, &meaning).unwrap();
+    write(&runs, &[], &out, &meaning).unwrap();
     let folder = out.join("run-night-000");
     let mut pages = files(&folder);
     pages.retain(|path| path.to_string_lossy().contains("/rows"));
@@ -406,7 +494,7 @@ fn forty_nights_take_seconds() {
         })
         .collect();
     let begin = std::time::Instant::now();
-    let written = write(&runs, &dir.path().join("out"), &meaning).unwrap();
+    let written = write(&runs, &[], &dir.path().join("out"), &meaning).unwrap();
     assert_eq!(written.runs, 40);
     assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
 }
