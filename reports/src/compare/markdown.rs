@@ -13,6 +13,9 @@ impl Comparison {
         let verdict = if self.is_regression() { "**Worse.**" } else { "**Not worse.**" };
         // A String takes everything.
         let _ = writeln!(text, "{verdict} {}\n", escaped(&self.summary()));
+        for line in surroundings.map_or(&[][..], |it| &it.apart) {
+            let _ = writeln!(text, "- {}", escaped(line));
+        }
         for (side, subjects) in [("before", &self.before), ("after", &self.after)] {
             let _ = writeln!(text, "- {side}: {}", escaped(&super::text::list(subjects)));
         }

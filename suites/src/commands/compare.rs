@@ -23,7 +23,7 @@ struct Before {
 /// One run held against it, and what surrounded the two.
 struct Held {
     comparison: Comparison,
-    surroundings: Option<Surroundings>,
+    surroundings: Surroundings,
 }
 
 impl Before {
@@ -35,15 +35,19 @@ impl Before {
         after: &Path,
         rows: Result<Rows, ReadError>,
     ) -> Result<Held, Failure> {
+        // First what says of which version the files are.
         let info = kept::info_of(after).map_err(Failure::environment)?;
-        let surroundings = self.info.as_ref().zip(info.as_ref());
-        let surroundings = surroundings.map(|(ours, theirs)| Surroundings::of(ours, theirs));
         let rows = rows.map_err(Failure::environment)?;
         let keep = if args.all { Keep::Everything } else { Keep::Differences };
         let compared = reports::compare(&self.rows, &rows, keep);
         let mut comparison = compared.map_err(Failure::environment)?;
+        let infos = self.info.as_ref().zip(info.as_ref());
+        let surroundings = infos
+            .map(|(ours, theirs)| Surroundings::of(ours, theirs, &comparison.pairs))
+            .unwrap_or_default()
+            .with_rows(&self.rows, &rows);
         if comparison.noisy > 0 {
-            let slower = surroundings.as_ref().map_or([0.0; 2], |it| it.slower);
+            let Surroundings { slower, .. } = surroundings;
             let rule = Rule { effect: args.min_effect / 100.0, slower, ..Rule::default() };
             let theirs = kept::samples_of(after).map_err(Failure::environment)?;
             comparison.judge(self.samples()?, &theirs, rule);
@@ -134,8 +138,8 @@ fn heading(format: CompareFormat, number: usize, after: &Path) -> Result<(), Fai
 fn print(args: &CompareArgs, held: &Held, after: &Path) -> Result<Status, Failure> {
     let Held { comparison, surroundings } = held;
     let text = match args.format {
-        CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
-        CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
+        CompareFormat::Table => comparison.render(Some(surroundings), terminal::style()),
+        CompareFormat::Markdown => comparison.markdown(Some(surroundings)),
         CompareFormat::Junit => junit(&checks(comparison, after)?),
         CompareFormat::Ktap => ktap(&checks(comparison, after)?),
     };
