@@ -1,5 +1,7 @@
 //! What surrounded two runs, and what of that differs: before any figure is believed.
 
+mod config;
+
 use super::Rows;
 use crate::record::{Subject, Target};
 use crate::store::{Environment, Pace, RunInfo};
@@ -11,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct Surroundings {
     /// Whole sentences about the targets of BEFORE that AFTER has no rows of.
     pub apart: Vec<String>,
-    /// The CPUs and emulators of AFTER.
+    /// The CPUs, emulators and kernel configurations of AFTER.
     pub on: Vec<String>,
     /// What differs: its name, BEFORE's and AFTER's words for it.
     pub differ: Vec<(String, String, String)>,
@@ -22,13 +24,14 @@ pub struct Surroundings {
 
 /// Parts of an environment that are another in every run, or stand elsewhere in a comparison: the
 /// kernel's own names, whose comparison it is, and what disturbed the run.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "kernel",
     "kernel_id",
     "variant",
     "vendor",
     "machine",
     "cpu_model",
+    "config",
     "noise",
     "hashes",
     "uname",
@@ -80,6 +83,7 @@ impl Surroundings {
                 *most = if share.abs() > f64::abs(*most) { share } else { *most };
             }
         }
+        config::note_config(&mut self.differ, before, after);
         let (ours, theirs) = (flat(before), flat(after));
         for name in ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))) {
             let word = |side: &BTreeMap<String, String>| {
@@ -157,7 +161,7 @@ fn sum(run: &RunInfo) -> String {
 fn told(environment: &Environment) -> String {
     let emulator = environment.emulator.as_ref();
     let emulator = emulator.map_or_else(String::new, |emulator| format!(" ({})", emulator.version));
-    format!("{}{emulator}", environment.target)
+    format!("{}{emulator}{}", environment.target, config::told(environment))
 }
 
 /// Everything in an environment by its path: `module_parameters.kvm_amd.npt`.
