@@ -11,6 +11,7 @@ mod matrix;
 mod noise;
 
 pub use config::Config;
+pub(crate) use config::bearing;
 pub(crate) use info::written_beside;
 pub use info::{Emulator, Environment, RunInfo, SCHEMA};
 pub use matrix::MatrixDir;

@@ -1,7 +1,7 @@
 //! In what the configurations of two kernels differ.
 
 use super::{NOTHING, note};
-use crate::store::{Config, Environment, Seen};
+use crate::store::{Config, Environment, Seen, bearing};
 use std::collections::BTreeSet;
 
 /// Options that are told one by one.
@@ -16,8 +16,8 @@ pub(super) fn told(environment: &Environment) -> String {
     }
 }
 
-/// Tells each option that is another, up to [`MOST`]; if none is, that the texts are not the same. What
-/// only one of the two knows is no difference.
+/// Tells each option that is another, up to [`MOST`], those that people choose first; if none is, that the
+/// texts are not the same. What only one of the two knows is no difference.
 pub(super) fn note_config(
     differ: &mut Vec<(String, String, String)>,
     before: &Environment,
@@ -28,7 +28,8 @@ pub(super) fn note_config(
     let names: BTreeSet<_> = before.options.keys().chain(after.options.keys()).collect();
     let names =
         names.into_iter().filter(|name| before.options.get(*name) != after.options.get(*name));
-    let names: Vec<&String> = names.collect();
+    let mut names: Vec<&String> = names.collect();
+    names.sort_by_key(|name| bearing(name));
     let value = |side: &Config, name: &String| {
         side.options.get(name).map_or_else(|| NOTHING.to_owned(), Clone::clone)
     };
@@ -90,6 +91,17 @@ mod tests {
         let many = differ(&environment(13, "y", "aa"), &environment(13, "m", "bb"));
         assert_eq!(many.len(), MOST + 1, "{many:?}");
         assert_eq!(many[MOST], "config, and 3 more options: aa → bb");
+    }
+
+    #[test]
+    fn what_people_choose_is_told_before_what_follows_from_kvms_version() {
+        let before = environment(MOST, "y", "aa");
+        let text = "CONFIG_PREEMPT_VOLUNTARY=y\n";
+        let config = Seen::Value(Config::of("package", "bb".to_owned(), text));
+        let after = Environment { config: Some(config), ..before.clone() };
+        let told = differ(&before, &after);
+        assert_eq!(told[0], "CONFIG_PREEMPT_VOLUNTARY: none → y");
+        assert_eq!(told[MOST], "config, and 1 more options: aa → bb");
     }
 
     #[test]
