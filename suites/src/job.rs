@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bench_vmm::Host;
 use drbench_lab::cache::Digest;
 use drbench_lab::emulator::{Clock as LabClock, Emulator, Machine, MachineKind};
+use drbench_lab::kernel::ConfigPlaces;
 use guest_payloads::layout::MAX_VCPUS;
 use guest_payloads::{CpuVendor, Payload, Workload};
 
@@ -18,7 +19,7 @@ use crate::slowdown::Assumed;
 use crate::smp::{self, Crew, JobCrew};
 use crate::status::Failure;
 use crate::trace::{Load, Piece, play};
-use crate::{assess, environment, lab, noise};
+use crate::{assess, config, environment, lab, noise};
 
 /// A suite on a machine: its cells and the job that measures them.
 pub struct Measuring {
@@ -110,7 +111,7 @@ pub fn about_host(args: &RunArgs, measuring: &Measuring) -> About {
     About {
         subject: reports::Subject {
             kernel: environment::upstream_version(&release).to_owned(),
-            kernel_id: release,
+            kernel_id: release.clone(),
             variant: "stock".to_owned(),
         },
         machine: reports::Machine::Native,
@@ -120,6 +121,7 @@ pub fn about_host(args: &RunArgs, measuring: &Measuring) -> About {
         suite: args.suite.recorded(),
         assumed: Assumed::of(args),
         package: None,
+        config: Some(config::read(&ConfigPlaces::of_this_host(&release))),
         emulator: None,
         kernel_words: environment::kernel_words(),
         payloads: measuring.hashes(),

@@ -16,9 +16,9 @@ use crate::job::Measuring;
 use crate::protocol::{self, Job, Message};
 use crate::recorder::{About, Recorder};
 use crate::slowdown::Assumed;
-use crate::smp;
 use crate::status::Failure;
 use crate::terminal::{Progress, outln};
+use crate::{config, smp};
 
 /// The lab's command for whoever cannot measure here.
 pub const COMMAND: &str = "drbench run --kernel debian:6.1 --cpu amd";
@@ -88,6 +88,7 @@ pub fn about(
         },
         package: matches!(name.parse(), Ok(KernelSpec::Debian(_) | KernelSpec::Package(_)))
             .then(|| format!("linux-image-{} {}", kernel.release, kernel.kernel_id)),
+        config: Some(config::read(&kernel.config)),
         emulator: Some(reports::store::Emulator {
             version: emulator.version_line().to_owned(),
             argv: emulator.recorded_command_line(machine, &kernel.image, clock, &args.append),
@@ -117,6 +118,7 @@ pub fn about_missing(
         suite: args.suite.recorded(),
         assumed: Assumed::of(args),
         package: None,
+        config: None,
         emulator: None,
         kernel_words: vec![],
         payloads: measuring.hashes(),

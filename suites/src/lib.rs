@@ -4,6 +4,7 @@
 pub mod assess;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod cost;
 pub mod environment;
 pub mod expect;

@@ -59,6 +59,8 @@ pub struct About {
     pub assumed: Assumed,
     /// The kernel's package and its version.
     pub package: Option<String>,
+    /// The kernel's configuration; none of a kernel that could not be made ready.
+    pub config: Option<reports::store::Seen<reports::store::Config>>,
     /// The emulator, if it is one.
     pub emulator: Option<reports::store::Emulator>,
     /// The kernel's command line.
@@ -204,6 +206,7 @@ impl<'a> Recorder<'a> {
         let on = reports::Target { vendor, machine: about.machine, cpu_model };
         let environment = reports::Environment {
             package: about.package.clone(),
+            config: about.config.clone(),
             emulator: about.emulator.clone(),
             kernel_words: about.kernel_words.clone(),
             hashes: about.payloads.clone(),

@@ -20,7 +20,6 @@ use reports::compare::{
 };
 use reports::kept::samples_of;
 use reports::record::{Key, Record, Subject, Target};
-use reports::store::RunInfo;
 use reports::version::series;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -192,9 +191,7 @@ impl Compared {
         let infos = ours.run.info.as_ref().zip(theirs.run.info.as_ref());
         let surroundings = infos.map(|(before, after)| {
             let pairs = result.as_ref().map_or(&[][..], |comparison| &comparison.pairs);
-            let ours = of_kernels(before, &mut pairs.iter().map(|(before, _)| before));
-            let theirs = of_kernels(after, &mut pairs.iter().map(|(_, after)| after));
-            Surroundings::of(&ours, &theirs)
+            Surroundings::of(before, after, pairs)
         });
         if let Ok(comparison) = &mut result {
             if comparison.noisy() > 0 {
@@ -300,17 +297,6 @@ impl Compared {
 /// Whether two kernels that were held against each other are of different series or variants.
 fn is_another((before, after): &(Subject, Subject)) -> bool {
     (series(&before.kernel), &before.variant) != (series(&after.kernel), &after.variant)
-}
-
-/// A run as if it had measured these kernels alone, in this order: what surrounds one kernel is held
-/// against what surrounds the one that it is compared with.
-fn of_kernels(info: &RunInfo, kernels: &mut dyn Iterator<Item = &Subject>) -> RunInfo {
-    let mut only = RunInfo { environments: Vec::new(), ..info.clone() };
-    for kernel in kernels {
-        let of = info.environments.iter().filter(|environment| environment.subject == *kernel);
-        only.environments.extend(of.cloned());
-    }
-    only
 }
 
 /// Leaves out the kernels that only one side has, and names them: another plan is no regression.

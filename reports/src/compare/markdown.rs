@@ -17,6 +17,9 @@ impl Comparison {
         };
         // A String takes everything.
         let _ = writeln!(text, "{verdict} {}\n", escaped(&self.summary()));
+        for line in surroundings.map_or(&[][..], |it| &it.apart) {
+            let _ = writeln!(text, "- {}", escaped(line));
+        }
         for (side, subjects) in [("before", &self.before), ("after", &self.after)] {
             let _ = writeln!(text, "- {side}: {}", escaped(&super::text::list(subjects)));
         }

@@ -1,5 +1,9 @@
 //! What surrounded two runs, and what of that differs: before any figure is believed.
 
+mod config;
+
+use super::Rows;
+use crate::record::{Subject, Target};
 use crate::store::{Environment, Pace, RunInfo};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -7,7 +11,9 @@ use std::collections::BTreeMap;
 /// What of two runs is known to be another.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Surroundings {
-    /// The CPUs and emulators of AFTER.
+    /// Whole sentences about the targets of BEFORE that AFTER has no rows of.
+    pub apart: Vec<String>,
+    /// The CPUs, emulators and kernel configurations of AFTER.
     pub on: Vec<String>,
     /// What differs: its name, BEFORE's and AFTER's words for it.
     pub differ: Vec<(String, String, String)>,
@@ -18,13 +24,14 @@ pub struct Surroundings {
 
 /// Parts of an environment that are another in every run, or stand elsewhere in a comparison: the
 /// kernel's own names, whose comparison it is, and what disturbed the run.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "kernel",
     "kernel_id",
     "variant",
     "vendor",
     "machine",
     "cpu_model",
+    "config",
     "noise",
     "hashes",
     "uname",
@@ -35,40 +42,77 @@ const NOTHING: &str = "none";
 const LONGEST: usize = 60;
 
 impl Surroundings {
-    /// Of the environments that both runs have: those with the same vendor, machine and CPU model, in
-    /// the order in which they stand.
-    pub fn of(before: &RunInfo, after: &RunInfo) -> Self {
-        let mut differ = Vec::new();
-        note(&mut differ, "drbench", &before.drbench, &after.drbench);
-        let (ours, theirs) = (sum(before), sum(after));
-        note(&mut differ, "drbench's binary", &ours, &theirs);
-        let mut on: Vec<String> = Vec::new();
-        let mut slower = [0.0; 2];
+    /// Of the environments that belong together: those of two kernels that are compared with each other
+    /// (`pairs`, BEFORE's and AFTER's), with the same vendor, machine and CPU model, in the order in
+    /// which they stand.
+    pub fn of(before: &RunInfo, after: &RunInfo, pairs: &[(Subject, Subject)]) -> Self {
+        let mut found = Self::default();
+        note(&mut found.differ, "drbench", &before.drbench, &after.drbench);
+        note(&mut found.differ, "drbench's binary", &sum(before), &sum(after));
         let mut left: Vec<&Environment> = before.environments.iter().collect();
         for environment in &after.environments {
             let line = told(environment);
-            if !on.contains(&line) {
-                on.push(line);
+            if !found.on.contains(&line) {
+                found.on.push(line);
             }
-            let partner = left.iter().position(|other| other.target == environment.target);
-            let Some(partner) = partner.map(|place| left.remove(place)) else { continue };
-            if let Some((ours, theirs)) = pace(partner).zip(pace(environment)) {
-                note_pace(&mut differ, ours, theirs);
-                for (most, share) in slower.iter_mut().zip(ours.slower(theirs)) {
-                    *most = if share.abs() > f64::abs(*most) { share } else { *most };
-                }
-            }
-            let (ours, theirs) = (flat(partner), flat(environment));
-            for name in ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))) {
-                let word = |side: &BTreeMap<String, String>| {
-                    side.get(name).map_or_else(|| NOTHING.to_owned(), Clone::clone)
-                };
-                note(&mut differ, name, &word(&ours), &word(&theirs));
+            let is_partner = |other: &&Environment| {
+                other.target == environment.target
+                    && pairs.iter().any(|(ours, theirs)| {
+                        (ours, theirs) == (&other.subject, &environment.subject)
+                    })
+            };
+            if let Some(place) = left.iter().position(is_partner) {
+                found.hold(left.remove(place), environment);
             }
         }
-        differ.dedup();
-        Self { on, differ, slower }
+        found
     }
+
+    /// The same, with what the rows themselves say of their targets: of them there may be no `run.json`.
+    #[must_use]
+    pub fn with_rows(self, before: &Rows, after: &Rows) -> Self {
+        let [before, after] = [before, after].map(|rows| rows.targets.iter().map(|it| &**it));
+        Self { apart: apart(&before.collect::<Vec<_>>(), &after.collect::<Vec<_>>()), ..self }
+    }
+
+    /// Tells in what two environments differ.
+    fn hold(&mut self, before: &Environment, after: &Environment) {
+        if let Some((ours, theirs)) = pace(before).zip(pace(after)) {
+            note_pace(&mut self.differ, ours, theirs);
+            for (most, share) in self.slower.iter_mut().zip(ours.slower(theirs)) {
+                *most = if share.abs() > f64::abs(*most) { share } else { *most };
+            }
+        }
+        config::note_config(&mut self.differ, before, after);
+        let (ours, theirs) = (flat(before), flat(after));
+        for name in ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))) {
+            let word = |side: &BTreeMap<String, String>| {
+                side.get(name).map_or_else(|| NOTHING.to_owned(), Clone::clone)
+            };
+            note(&mut self.differ, name, &word(&ours), &word(&theirs));
+        }
+    }
+}
+
+/// Why rows of BEFORE can have no partner: AFTER was measured elsewhere. Where it has no rows at all, that
+/// is told already.
+fn apart(before: &[&Target], after: &[&Target]) -> Vec<String> {
+    let lacking: Vec<_> = before.iter().filter(|target| !after.contains(target)).collect();
+    if after.is_empty() || lacking.len() < before.len() {
+        let lacking = lacking.into_iter().filter(|_| !after.is_empty());
+        return lacking
+            .map(|target| format!("AFTER has no rows of {target}: those of BEFORE are missing"))
+            .collect();
+    }
+    let list = |targets: &[&Target]| {
+        targets.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    vec![format!(
+        "BEFORE and AFTER have no target (vendor, machine and CPU model) in common, so no row can be \
+         compared. BEFORE is of {}. AFTER is of {}. Compare runs of one machine.",
+        list(before),
+        list(after)
+    )]
 }
 
 fn pace(environment: &Environment) -> Option<&Pace> {
@@ -117,7 +161,7 @@ fn sum(run: &RunInfo) -> String {
 fn told(environment: &Environment) -> String {
     let emulator = environment.emulator.as_ref();
     let emulator = emulator.map_or_else(String::new, |emulator| format!(" ({})", emulator.version));
-    format!("{}{emulator}", environment.target)
+    format!("{}{emulator}{}", environment.target, config::told(environment))
 }
 
 /// Everything in an environment by its path: `module_parameters.kvm_amd.npt`.
@@ -151,8 +195,8 @@ fn flatten(name: String, part: Json, all: &mut BTreeMap<String, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Machine, Subject, Target, Vendor};
-    use crate::store::Emulator;
+    use crate::record::{Machine, Vendor};
+    use crate::store::{Emulator, Noise, Seen};
 
     fn run(version: &str, npt: Option<&str>) -> RunInfo {
         let subject = Subject {
@@ -177,9 +221,15 @@ mod tests {
         info
     }
 
+    /// Two runs of one kernel each.
+    fn of(before: &RunInfo, after: &RunInfo) -> Surroundings {
+        let [ours, theirs] = [before, after].map(|run| run.environments[0].subject.clone());
+        Surroundings::of(before, after, &[(ours, theirs)])
+    }
+
     #[test]
     fn what_differs_is_named_once_with_both_words() {
-        let found = Surroundings::of(&run("10.0", Some("1")), &run("10.1", Some("0")));
+        let found = of(&run("10.0", Some("1")), &run("10.1", Some("0")));
         let word = |text: &str| text.to_owned();
         assert_eq!(
             found.differ,
@@ -193,9 +243,71 @@ mod tests {
 
     #[test]
     fn what_one_side_does_not_tell_is_none_and_equal_runs_differ_in_nothing() {
-        let found = Surroundings::of(&run("10.0", None), &run("10.0", Some("1")));
+        let found = of(&run("10.0", None), &run("10.0", Some("1")));
         assert_eq!(found.differ[0].1, NOTHING);
-        assert_eq!(Surroundings::of(&run("1", None), &run("1", None)).differ, []);
+        assert_eq!(of(&run("1", None), &run("1", None)).differ, []);
+    }
+
+    /// One kernel's environment on hardware whose core took so long.
+    fn paced(variant: &str, core_ns: u64) -> Environment {
+        let mut environment = run("6.1-1", Some(variant)).environments.remove(0);
+        variant.clone_into(&mut environment.subject.variant);
+        environment.noise = Some(Noise {
+            seed: 1,
+            cpu: Seen::Value(0),
+            took_ms: 1,
+            steal_ms: Seen::Value(0),
+            preemptions: Seen::Value(0),
+            preempted_batches: 0,
+            pace: Some(Pace { core_ns, below_ns: 1000 }),
+            unusual_batches: 0,
+            frequency_khz: Seen::Unknown("no cpufreq".to_owned()),
+            host_breakpoints: Seen::Value(0),
+        });
+        environment
+    }
+
+    #[test]
+    fn an_environment_is_held_against_the_one_of_the_kernel_its_own_is_compared_with() {
+        let with = |environments| RunInfo { environments, ..run("6.1-1", None) };
+        let always = paced("always", 1000);
+        let both = with(vec![paced("stock", 2000), always.clone()]);
+        let pairs = [(always.subject.clone(), always.subject.clone())];
+        let found = Surroundings::of(&both, &with(vec![always.clone()]), &pairs);
+        assert_eq!(found.differ, [], "always is held against always, not against the first kernel");
+        assert!(found.slower[0].abs() < 1e-9, "{:?}", found.slower);
+        let slower = paced("always", 1500);
+        let found = Surroundings::of(&both, &with(vec![slower]), &pairs);
+        assert!((found.slower[0] - 0.5).abs() < 1e-9, "{:?}", found.slower);
+    }
+
+    #[test]
+    fn targets_that_after_has_no_rows_of_are_named_and_so_is_what_to_do_if_none_is_shared() {
+        let target = |cpu: &str| Target {
+            vendor: Vendor::KvmAmd,
+            machine: Machine::Native,
+            cpu_model: cpu.to_owned(),
+        };
+        let [rome, milan, genoa] = ["Rome", "Milan", "Genoa"].map(target);
+        assert_eq!(apart(&[&rome, &milan], &[&milan, &rome, &genoa]), [""; 0]);
+        assert_eq!(
+            apart(&[&rome], &[]),
+            [""; 0],
+            "that there are no rows at all is told elsewhere"
+        );
+        assert_eq!(
+            apart(&[&rome, &milan, &genoa], &[&milan]),
+            [
+                "AFTER has no rows of kvm_amd on native, Rome: those of BEFORE are missing",
+                "AFTER has no rows of kvm_amd on native, Genoa: those of BEFORE are missing",
+            ]
+        );
+        let [all] = &apart(&[&rome, &milan], &[&genoa])[..] else { panic!("one line") };
+        for part in
+            ["native, Rome; kvm_amd on native, Milan", "native, Genoa", "runs of one machine"]
+        {
+            assert!(all.contains(part), "{part}: {all}");
+        }
     }
 
     #[test]

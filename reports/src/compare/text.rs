@@ -19,18 +19,7 @@ impl Comparison {
     /// The comparison as text: what was compared, the rows that differ, the verdict. At most
     /// [`WIDTH`](crate::table::WIDTH) columns wide.
     pub fn render(&self, surroundings: Option<&Surroundings>, style: Style) -> String {
-        let mut text = String::new();
-        for (side, subjects) in [("BEFORE", &self.before), ("AFTER ", &self.after)] {
-            text.push_str(&sentence(style, &format!("{side}  {}", list(subjects)), Tone::Normal));
-        }
-        for (name, before, after) in surroundings.map_or(&[][..], |it| &it.differ) {
-            let line = format!("differs: {name}: {before} → {after}");
-            text.push_str(&sentence(style, &line, Tone::Normal));
-        }
-        for (before, after) in self.unlike() {
-            let line = format!("compared: {before} with {after}");
-            text.push_str(&sentence(style, &line, Tone::Normal));
-        }
+        let mut text = self.header(surroundings, style);
         let (rows, left) = self.shown();
         for group in groups(&rows) {
             text.push('\n');
@@ -43,6 +32,28 @@ impl Comparison {
         }
         let tone = if self.is_regression() { Tone::Bad } else { Tone::Good };
         text.push_str(&sentence(style, &self.summary(), tone));
+        text
+    }
+
+    /// What was compared on what, and what else differs between the two.
+    fn header(&self, surroundings: Option<&Surroundings>, style: Style) -> String {
+        let mut text = String::new();
+        let mut tell = |line: &str, tone| text.push_str(&sentence(style, line, tone));
+        for line in surroundings.map_or(&[][..], |it| &it.apart) {
+            tell(line, Tone::Bad);
+        }
+        for (side, subjects) in [("BEFORE", &self.before), ("AFTER ", &self.after)] {
+            tell(&format!("{side}  {}", list(subjects)), Tone::Normal);
+        }
+        for on in surroundings.map_or(&[][..], |it| &it.on) {
+            tell(&format!("on: {on}"), Tone::Normal);
+        }
+        for (name, before, after) in surroundings.map_or(&[][..], |it| &it.differ) {
+            tell(&format!("differs: {name}: {before} → {after}"), Tone::Normal);
+        }
+        for (before, after) in self.unlike() {
+            tell(&format!("compared: {before} with {after}"), Tone::Normal);
+        }
         text
     }
 

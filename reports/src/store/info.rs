@@ -1,6 +1,6 @@
 //! `run.json`: the surroundings of a run.
 
-use super::{ALL_MAY_READ, Noise, RUN, StoreError};
+use super::{ALL_MAY_READ, Config, Noise, RUN, Seen, StoreError};
 use crate::record::{Name, Run, Subject, Target};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,9 @@ pub struct Environment {
     pub kernel_words: Vec<String>,
     /// SHA-256 in hexadecimal, by what was hashed: `vmlinux`, `initramfs`, modules.
     pub hashes: BTreeMap<String, String>,
+    /// The configuration it was built with. Not there in older runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Seen<Config>>,
     /// What disturbed the measurement; of hardware, once all is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
@@ -103,6 +106,7 @@ impl Environment {
             emulator: None,
             kernel_words: Vec::new(),
             hashes: BTreeMap::new(),
+            config: None,
             noise: None,
         }
     }

@@ -5,10 +5,13 @@
 //! them so, see [`MatrixDir`].
 
 mod appender;
+mod config;
 mod info;
 mod matrix;
 mod noise;
 
+pub use config::Config;
+pub(crate) use config::bearing;
 pub(crate) use info::written_beside;
 pub use info::{Emulator, Environment, RunInfo, SCHEMA};
 pub use matrix::MatrixDir;

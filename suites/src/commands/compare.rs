@@ -24,7 +24,7 @@ struct Before {
 struct Held {
     rows: Rows,
     comparison: Comparison,
-    surroundings: Option<Surroundings>,
+    surroundings: Surroundings,
 }
 
 impl Before {
@@ -36,15 +36,19 @@ impl Before {
         after: &Path,
         rows: Result<Rows, ReadError>,
     ) -> Result<Held, Failure> {
+        // First what says of which version the files are.
         let info = kept::info_of(after).map_err(Failure::environment)?;
-        let surroundings = self.info.as_ref().zip(info.as_ref());
-        let surroundings = surroundings.map(|(ours, theirs)| Surroundings::of(ours, theirs));
         let rows = rows.map_err(Failure::environment)?;
         let keep = if args.all { Keep::Everything } else { Keep::Differences };
         let compared = reports::compare(&self.rows, &rows, keep);
         let mut comparison = compared.map_err(Failure::environment)?;
+        let infos = self.info.as_ref().zip(info.as_ref());
+        let surroundings = infos
+            .map(|(ours, theirs)| Surroundings::of(ours, theirs, &comparison.pairs))
+            .unwrap_or_default()
+            .with_rows(&self.rows, &rows);
         if comparison.noisy() > 0 {
-            let slower = surroundings.as_ref().map_or([0.0; 2], |it| it.slower);
+            let Surroundings { slower, .. } = surroundings;
             let rule = Rule { effect: args.min_effect / 100.0, slower, ..Rule::default() };
             let theirs = samples(after, &rows)?;
             comparison.judge(self.samples()?, &theirs, rule);
@@ -157,8 +161,8 @@ fn print(args: &CompareArgs, held: &Held) -> Result<Status, Failure> {
     let Held { rows, comparison, surroundings } = held;
     let checks = || Checks::of_comparison(comparison, rows);
     let text = match args.format {
-        CompareFormat::Table => comparison.render(surroundings.as_ref(), terminal::style()),
-        CompareFormat::Markdown => comparison.markdown(surroundings.as_ref()),
+        CompareFormat::Table => comparison.render(Some(surroundings), terminal::style()),
+        CompareFormat::Markdown => comparison.markdown(Some(surroundings)),
         CompareFormat::Junit => junit(&checks()),
         CompareFormat::Ktap => ktap(&checks()),
     };

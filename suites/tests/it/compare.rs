@@ -13,13 +13,21 @@ use crate::common::{drbench, place, told};
 
 /// A run of a kernel of this name with so many DR exits, and a module parameter.
 fn run(at: &Path, kernel: &str, dr_exits: u64, npt: &str) -> PathBuf {
+    run_on("EPYC", at, kernel, dr_exits, npt)
+}
+
+/// The same on a CPU of this model.
+fn run_on(cpu_model: &str, at: &Path, kernel: &str, dr_exits: u64, npt: &str) -> PathBuf {
     let subject = Subject {
         kernel: "6.1".to_owned(),
         kernel_id: kernel.to_owned(),
         variant: "stock".to_owned(),
     };
-    let target =
-        Target { vendor: Vendor::KvmAmd, machine: Machine::QemuTcg, cpu_model: "EPYC".to_owned() };
+    let target = Target {
+        vendor: Vendor::KvmAmd,
+        machine: Machine::QemuTcg,
+        cpu_model: cpu_model.to_owned(),
+    };
     let name = |text: &str| text.parse().expect("a name");
     let cell = Cell {
         suite: name("policy"),
@@ -110,6 +118,37 @@ fn a_mail_begins_with_the_verdict_and_a_kernels_name_stays_text() {
     assert!(mail.starts_with("**Not worse.**"), "{mail}");
     assert!(mail.contains("| better |") && mail.contains("-10 (-10.00 %)"), "{mail}");
     assert!(!mail.contains("<img") && !mail.contains("|`rm`"), "{mail}");
+}
+
+#[test]
+fn runs_of_different_machines_say_so_before_their_rows_are_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = run_on("Rome", &place(&directory, "before"), "6.1-1", 100, "1");
+    let after = run_on("Milan", &place(&directory, "after"), "6.1-1", 100, "1");
+    for (format, line) in [("table", 0), ("markdown", 2)] {
+        let mut compare = drbench();
+        compare.args(["compare", "--format", format]).args([&before, &after]);
+        let (status, text) = both(&compare.output().unwrap());
+        assert_eq!(status, Some(1), "{text}");
+        let told = text.lines().nth(line).unwrap();
+        assert!(told.contains("BEFORE and AFTER have no target"), "{text}");
+        // Wrapped lines as one.
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in ["kvm\\_amd on qemu-tcg, Rome", "on qemu-tcg, Milan.", "runs of one machine"] {
+            let part = if format == "table" { part.replace('\\', "") } else { part.to_owned() };
+            assert!(words.contains(&part), "{part}: {text}");
+        }
+        assert!(text.contains("missing"), "{text}");
+    }
+}
+
+#[test]
+fn the_table_says_on_which_cpu_the_runs_were_as_markdown_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = run(&place(&directory, "one"), "6.1-1", 100, "1");
+    let (status, text) = both(&drbench().arg("compare").args([&one, &one]).output().unwrap());
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("on: kvm_amd on qemu-tcg, EPYC\n"), "{text}");
 }
 
 /// The status, and what was printed and said.

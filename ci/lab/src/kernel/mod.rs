@@ -1,6 +1,7 @@
 //! Finding a kernel and preparing it: an image an emulator can start and the modules it needs.
 
 mod compression;
+mod config;
 pub mod debian;
 mod error;
 mod image;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use config::ConfigPlaces;
 pub use error::KernelError;
 pub use image::ImageError;
 pub use module::Module;
@@ -55,6 +57,8 @@ pub struct Kernel {
     pub image_sum: Digest,
     /// Where the modules lie, at any depth.
     pub module_dir: PathBuf,
+    /// Where the configuration it was built with may lie.
+    pub config: ConfigPlaces,
     /// What was changed in its kvm modules: `stock`, `always`, `never`, or a patch's or directory's name.
     pub variant: String,
     /// A directory with modules that replace those of the same name.
@@ -109,6 +113,7 @@ impl Kernel {
             format: facts.format,
             image_sum: facts.image_sum,
             module_dir: entry.join(package::MODULES),
+            config: ConfigPlaces::of_package(entry),
             variant: STOCK.to_owned(),
             overlay: None,
         })
@@ -198,6 +203,7 @@ fn prepare_files(
         return Ok(Kernel {
             version,
             kernel_id,
+            config: ConfigPlaces::of_files(&path, &module_dir, &release),
             release,
             format,
             image: path,
@@ -216,7 +222,9 @@ fn prepare_files(
         }
         Ok(image.keep(&file, None, place)?)
     })?;
-    Ok(Kernel { module_dir, ..Kernel::from_entry(&entry)? })
+    let kernel = Kernel::from_entry(&entry)?;
+    let config = ConfigPlaces::of_files(&path, &module_dir, &kernel.release);
+    Ok(Kernel { module_dir, config, ..kernel })
 }
 
 /// What is known of a vmlinux that a user built.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::compression;
+use super::config::CONFIG;
 use super::module::{self, ModuleInfo};
 use super::{KERNEL_MODULES, KernelError};
 
@@ -107,7 +108,7 @@ pub(super) fn read_data<T>(
     Err(PackageError::NoData)
 }
 
-/// Copies the image, the list of built-in modules and the `wanted` modules out of one package.
+/// Copies the image, the configuration, the list of built-in modules and the `wanted` modules out of one package.
 fn extract(package: &Path, place: &Path, wanted: &BTreeSet<String>) -> Result<(), PackageError> {
     read_data(package, |data| extract_tar(data, place, wanted))
 }
@@ -139,6 +140,12 @@ fn target(path: &Path, wanted: &BTreeSet<String>) -> Option<PathBuf> {
     // A whole kernel has boot/vmlinuz-RELEASE, a split one usr/lib/modules/RELEASE/vmlinuz.
     if name == "vmlinuz" || in_boot && name.starts_with("vmlinuz-") {
         return Some(IMAGE.into());
+    }
+    // The configuration lies beside the image either way.
+    let of_release =
+        path.parent().and_then(Path::parent).is_some_and(|dir| dir.ends_with("lib/modules"));
+    if name == CONFIG && of_release || in_boot && name.starts_with("config-") {
+        return Some(CONFIG.into());
     }
     let needed = name == "modules.builtin"
         || module::name_of_file(name).is_some_and(|module| wanted.contains(&module));

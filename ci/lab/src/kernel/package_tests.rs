@@ -45,6 +45,8 @@ fn whole(kind: Option<Compression>, pvh: bool) -> Vec<u8> {
     let mut files: Vec<(&str, &[u8])> = vec![
         ("./boot/vmlinuz-6.1.0-50-amd64", &image),
         ("./boot/System.map-6.1.0-50-amd64", b"map"),
+        ("./boot/config-6.1.0-50-amd64", b"CONFIG_HZ=250\n"),
+        ("./usr/share/doc/linux-image/config", b"no kernel's\n"),
         ("./lib/modules/6.1.0-50-amd64/modules.builtin", b"kernel/x/ext4.ko\n"),
     ];
     files.extend(modules.iter().map(|(path, content)| (path.as_str(), content.as_slice())));
@@ -57,6 +59,7 @@ fn a_whole_package_becomes_a_kernel() {
         let (_dir, kernel) = prepared(&whole(kind, true));
         let kernel = kernel.unwrap();
         assert_eq!(kernel.version, "6.1.176");
+        assert_eq!(kernel.config.read().unwrap(), ("package", b"CONFIG_HZ=250\n".to_vec()));
         assert_eq!(kernel.kernel_id, "6.1.176-1");
         assert_eq!(kernel.release, RELEASE);
         assert_eq!(kernel.format, ImageFormat::PvhElf);
