@@ -137,10 +137,28 @@ fn note_pace(differ: &mut Vec<(String, String, String)>, ours: &Pace, theirs: &P
 }
 
 fn note(differ: &mut Vec<(String, String, String)>, name: &str, before: &str, after: &str) {
-    let found = (name.to_owned(), shown(before), shown(after));
+    let from = if before.len().max(after.len()) > LONGEST { alike(before, after) } else { 0 };
+    let part = |text: &str| {
+        let cut = if from > 0 { "… " } else { "" };
+        format!("{cut}{}", shown(&text[from..]))
+    };
+    let found = (name.to_owned(), part(before), part(after));
     if before != after && !differ.contains(&found) {
         differ.push(found);
     }
+}
+
+/// Where two long texts begin to differ, in bytes: at the first word of them that does. Command lines are
+/// alike for longer than anybody reads.
+fn alike(one: &str, other: &str) -> usize {
+    let mut from = 0;
+    for (word, its) in one.split_inclusive(' ').zip(other.split_inclusive(' ')) {
+        if word != its {
+            break;
+        }
+        from += word.len();
+    }
+    from
 }
 
 /// A text, cut where nobody would read on.
@@ -314,5 +332,14 @@ mod tests {
     fn a_long_text_is_cut_and_says_so() {
         assert_eq!(shown(&"é".repeat(100)).chars().count(), LONGEST + 1);
         assert!(shown(&"é".repeat(100)).ends_with('…'));
+    }
+
+    #[test]
+    fn of_two_long_texts_the_words_that_are_alike_are_not_shown() {
+        let (mut differ, long) = (Vec::new(), "é word ".repeat(20));
+        note(&mut differ, "argv", &format!("{long}-cpu EPYC"), &format!("{long}-cpu Rome -s"));
+        note(&mut differ, "argv", &long, &format!("{long}more"));
+        let found: Vec<_> = differ.iter().map(|(_, one, other)| (&**one, &**other)).collect();
+        assert_eq!(found, [("… EPYC", "… Rome -s"), ("… ", "… more")]);
     }
 }
