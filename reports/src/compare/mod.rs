@@ -169,10 +169,9 @@ impl Difference {
     fn matters(&self) -> bool {
         match (self.ruling, &self.change) {
             (Some(Ruling::Allowed), _) => false,
-            (Some(Ruling::Within | Ruling::Broken), _) => true,
             (None, Change::New { .. }) => self.is_regression(),
             (None, Change::Opened { before, .. }) => before.deterministic,
-            (None, _) => true,
+            (Some(Ruling::Within | Ruling::Broken) | None, _) => true,
         }
     }
 
