@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn between_single_boots_more_is_wanted_than_between_many() {
         let boots =
-            |middle: f64, count| vec![vec![middle - 0.1, middle, middle + 0.1].repeat(9); count];
+            |middle: f64, count| vec![[middle - 0.1, middle, middle + 0.1].repeat(9); count];
         assert_eq!(one(&boots(100.0, 1), &boots(102.5, 1)), Finding::CannotTell);
         assert_eq!(one(&boots(100.0, 5), &boots(102.5, 1)), Finding::CannotTell);
         assert_eq!(one(&boots(100.0, 2), &boots(102.5, 2)), Finding::More);
