@@ -8,11 +8,12 @@ use crate::status::{Failure, Status};
 use crate::terminal::outln;
 
 /// What the kinds are, by how their names begin.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 9] = [
     ("apt", "lists of Debian's packages"),
     ("bochs", "a Bochs built from source"),
     ("debian", "Debian packages as they were fetched"),
     ("kernels", "kernels, unpacked"),
+    ("qemu-turns", "what has the threads of a QEMU with several CPUs take turns"),
     ("qemu", "a QEMU of a newer Debian, unpacked"),
     ("snapshot", "machines stopped after their start"),
     ("sources", "kernel sources and headers"),

@@ -114,7 +114,8 @@ impl Boot {
             return Err(BootError::WrongEmulator { program, kind: self.machine.kind });
         }
         let started = Instant::now();
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<_> =
+            emulator.warning(&self.machine, self.clock).into_iter().collect();
         if let Some(cache) = &self.snapshots
             && self.clock == Clock::Instructions
             && emulator.counts_instructions()

@@ -93,6 +93,9 @@ impl Qmp {
         })?;
         let capability = json!({ "capability": "x-ignore-shared", "state": true });
         self.command("migrate-set-capabilities", &json!({ "capabilities": [capability] }))?;
+        // Machines without a network announce themselves nevertheless: by the host's clock, which then
+        // cuts into what the CPUs execute in one go (icount_get_limit), and several take other turns.
+        self.command("migrate-set-parameters", &json!({ "announce-rounds": 0 }))?;
         let address = json!({ "transport": "file", "filename": file, "offset": 0 });
         let channel = json!({ "channel-type": "main", "addr": address });
         self.command(command, &json!({ "channels": [channel] }))?;

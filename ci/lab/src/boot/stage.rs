@@ -46,7 +46,7 @@ impl Boot {
             console: &files.console,
             frames: &files.frames,
         };
-        let mut words = qemu.command_line();
+        let mut words = qemu.command_line(&self.machine, self.clock);
         words.extend(self.machine.qemu_arguments(self.clock, machine_files, &self.append));
         let job = option_with_path(&format!("name={JOB_FILE},file="), &files.job);
         words.extend(["-fw_cfg".into(), job]);

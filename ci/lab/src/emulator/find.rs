@@ -1,6 +1,6 @@
 //! Finding an emulator, and refusing one that is too old.
 
-use super::memo;
+use super::{Clock, Machine, memo, turns};
 use crate::cache::Cache;
 use crate::fault::{Blame, Blamed};
 use std::borrow::Cow;
@@ -43,7 +43,7 @@ const QEMU: Sought = Sought {
     minimum: EmulatorVersion { major: 10, minor: 0 },
     because: "QEMU 7.2 crashes when a nested guest has DR7 enable bits set",
     ask: |program| {
-        let words = command_line(program, unpacked_root(program).as_deref());
+        let words = command_line(program, unpacked_root(program).as_deref(), None);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("--version");
         command
@@ -106,6 +106,8 @@ pub struct Qemu {
     found: Found,
     /// The root of an unpacked copy; none for an installed one.
     root: Option<PathBuf>,
+    /// What has its threads take turns, if `ci/setup` has built it.
+    turns: Option<PathBuf>,
 }
 
 /// Where an emulator was looked for.
@@ -205,7 +207,8 @@ impl Qemu {
     /// If there is none, or it is older than 10.0. Always [`Blame::Environment`].
     pub fn find(explicit: Option<&Path>, cache: Option<&Path>) -> Result<Self, FindError> {
         let found = QEMU.find(explicit, cache)?;
-        Ok(Self { root: unpacked_root(&found.program), found })
+        let turns = cache_or_default(cache).and_then(|cache| turns::find(&cache));
+        Ok(Self { root: unpacked_root(&found.program), found, turns })
     }
 
     /// The program's path.
@@ -223,22 +226,34 @@ impl Qemu {
         &self.found.version_line
     }
 
-    /// Program and first arguments, before those of the machine: an unpacked copy needs to be told
-    /// where its libraries and its firmware are.
-    pub fn command_line(&self) -> Vec<OsString> {
-        command_line(&self.found.program, self.root.as_deref())
+    /// Program and first arguments for this machine, before the machine's own: an unpacked copy needs
+    /// to be told where its libraries and its firmware are.
+    pub fn command_line(&self, machine: &Machine, clock: Clock) -> Vec<OsString> {
+        let turns = self.turns.as_deref().filter(|_| turns::matter_for(machine, clock));
+        command_line(&self.found.program, self.root.as_deref(), turns)
+    }
+
+    /// What may be wrong with this machine's figures, for the user.
+    pub fn warning(&self, machine: &Machine, clock: Clock) -> Option<String> {
+        turns::warning(machine, clock, self.turns.as_deref())
     }
 }
 
-fn command_line(program: &Path, root: Option<&Path>) -> Vec<OsString> {
-    let Some(root) = root else { return vec![program.into()] };
-    let mut words = library_path(root)
-        .map_or_else(Vec::new, |assignment| vec![OsString::from("env"), assignment]);
+fn command_line(program: &Path, root: Option<&Path>, preloaded: Option<&Path>) -> Vec<OsString> {
+    let assignments = [root.and_then(library_path), preloaded.map(turns::preload)];
+    let mut words: Vec<OsString> = assignments.into_iter().flatten().collect();
+    if !words.is_empty() {
+        words.insert(0, "env".into());
+    }
     words.push(program.into());
-    for dir in existing(root, &DATA_DIRS) {
+    for dir in root.map_or_else(Vec::new, |root| existing(root, &DATA_DIRS)) {
         words.extend(["-L".into(), dir.into()]);
     }
     words
+}
+
+fn cache_or_default(cache: Option<&Path>) -> Option<PathBuf> {
+    cache.map(Path::to_owned).or_else(|| Cache::default_dir().ok())
 }
 
 impl Sought {
@@ -250,7 +265,7 @@ impl Sought {
         cache: Option<&Path>,
     ) -> Result<Found, FindError> {
         let (variable, search_path) = (std::env::var_os(self.variable), std::env::var_os("PATH"));
-        let cache = cache.map(Path::to_owned).or_else(|| Cache::default_dir().ok());
+        let cache = cache_or_default(cache);
         self.find_in(Surroundings {
             explicit,
             variable: variable.as_deref().filter(|value| !value.is_empty()),

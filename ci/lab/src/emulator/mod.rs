@@ -7,6 +7,7 @@ mod machine;
 mod memo;
 mod nested;
 mod qemu;
+mod turns;
 
 pub use bochs::Bochs;
 pub use cpu::CpuVendor;
@@ -71,6 +72,14 @@ impl Emulator {
         }
     }
 
+    /// What may be wrong with this machine's figures, for the user.
+    pub fn warning(&self, machine: &Machine, clock: Clock) -> Option<String> {
+        match self {
+            Self::Qemu(qemu) => qemu.warning(machine, clock),
+            Self::Bochs(_) => None,
+        }
+    }
+
     /// Whether it can be this machine.
     pub fn runs(&self, kind: MachineKind) -> bool {
         match self {
@@ -95,7 +104,7 @@ impl Emulator {
                     console: Path::new("console"),
                     frames: Path::new("frames"),
                 };
-                let mut words = qemu.command_line();
+                let mut words = qemu.command_line(machine, clock);
                 words.extend(machine.qemu_arguments(clock, files, append));
                 words
             }

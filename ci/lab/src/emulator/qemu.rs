@@ -1,6 +1,6 @@
 //! Every flag QEMU is started with.
 
-use super::{Clock, Machine, MachineKind};
+use super::{Clock, Machine, MachineKind, turns};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -57,21 +57,26 @@ impl Machine {
         append: &[String],
     ) -> Vec<OsString> {
         // KVM's guests cannot be counted by the instruction.
-        let (accelerator, clock) = match (self.kind, clock) {
+        let (accelerator, counting) = match (self.kind, clock) {
             (MachineKind::QemuKvm, _) => (KVM, &[][..]),
             (_, Clock::Instructions) => (TCG, INSTRUCTION_CLOCK),
             (_, Clock::Wall) => (TCG, &[][..]),
         };
-        let flags = FLAGS.iter().chain(accelerator).chain(clock);
+        let flags = FLAGS.iter().chain(accelerator).chain(counting);
         let mut arguments: Vec<OsString> = flags.map(OsString::from).collect();
         let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
         add("-machine", BOARD.into());
         let features = if self.kind == MachineKind::QemuTcg { REPEATABLE } else { "" };
         add("-cpu", format!("{}{features}", self.cpu).into());
         add("-m", self.memory_mib.to_string().into());
-        // Under -icount several CPUs take turns by the instruction clock: that repeats as well.
         if self.cpus > 1 {
             add("-smp", self.cpus.to_string().into());
+        }
+        // Under -icount several CPUs take turns by the instruction clock, as long as the host does not
+        // interfere: then that repeats as well.
+        if turns::matter_for(self, clock) {
+            let [flag, value] = turns::NAMED_THREADS;
+            add(flag, value.into());
         }
         for (id, file) in [("console", files.console), ("frames", files.frames)] {
             add("-chardev", file_chardev(id, file));
@@ -132,11 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn one_cpu_is_no_flag_and_two_are_one() {
+    fn one_cpu_is_no_flag_and_two_are_one_with_threads_by_name() {
         let (one, two) = (amd(), amd().with_cpus(2));
         let of = |machine: &Machine| arguments(machine, Clock::Instructions);
-        assert!(of(&two).contains(" -smp 2 "), "{}", of(&two));
-        assert_eq!(of(&two).replace(" -smp 2", "").replace(" tsc=reliable", ""), of(&one));
+        let several = " -smp 2 -name debug-threads=on ";
+        assert!(of(&two).contains(several), "{}", of(&two));
+        assert_eq!(of(&two).replace(several, " ").replace(" tsc=reliable", ""), of(&one));
+        assert!(!arguments(&amd().with_cpus(2), Clock::Wall).contains("debug-threads"));
     }
 
     #[test]
