@@ -16,9 +16,9 @@ const SOURCE: &str = include_str!("../../qemu/turns.c");
 pub(super) const NAMED_THREADS: [&str; 2] = ["-name", "debug-threads=on"];
 
 /// What a run without it has to be told.
-const WITHOUT: &str = "QEMU's emulated CPUs take turns as this host's threads happen to run, because what keeps \
-     them from that is not in the cache: costs of threads that wait for each other may differ from run \
-     to run; ci/setup builds it";
+const WITHOUT: &str = "costs of threads that wait for each other may differ from run to run: when QEMU's emulated \
+     CPUs take turns is left to this host's threads, as qemu-turns/turns.so is not in the cache, or is an older \
+     one; run ci/setup, which builds it";
 
 /// Whether figures of this machine depend on how its CPUs take turns: one CPU has nobody to take turns
 /// with, and on the host's clock nothing repeats anyway.
