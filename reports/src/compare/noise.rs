@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(found(median(100.0, 0.5), median(105.0, 0.5), 64), Finding::More);
         assert_eq!(found(median(105.0, 0.5), median(100.0, 0.5), 64), Finding::Less);
         assert_eq!(found(median(100.0, 0.5), median(100.5, 0.5), 64), Finding::Same);
-        assert_eq!(found(median(100.0, 2.0), median(107.5, 2.0), 1), Finding::More);
+        assert_eq!(found(median(100.0, 2.0), median(106.5, 2.0), 1), Finding::More);
         assert_eq!(found(median(100.0, 2.0), median(105.0, 2.0), 1), Finding::CannotTell);
         assert_eq!(
             found(median(100.0, 0.0), median(105.0, 0.0), 64),
