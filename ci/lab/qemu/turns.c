@@ -9,7 +9,7 @@
  * threads that wait for each other differ. Seen in 2 of 40 runs on a busy host.
  *
  * So the main loop, once woken, waits until the CPUs' thread waits for it: when all CPUs are halted or
- * stopped. A main loop that is needed in between, which is none of the lab's, gets on after PATIENCE.
+ * stopped. No machine of the lab needs it earlier; should one, it gets on after PATIENCE instead of never.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
