@@ -27,8 +27,8 @@
 
 /* What QEMU calls the thread of all its CPUs (-name debug-threads=on). */
 #define CPUS "ALL CPUs/TCG"
-/* Host time. */
-#define PATIENCE ((struct timespec){.tv_sec = 5})
+/* Host time. CPUs are busy for more than 5 s in one go beside four busy processes on two processors. */
+#define PATIENCE ((struct timespec){.tv_sec = 60})
 
 /* Whether the CPUs' thread waits: 1 or 0. As long as there is none, nobody waits for it. */
 static _Atomic int idle = 1;
