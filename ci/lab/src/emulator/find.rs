@@ -235,14 +235,12 @@ impl Qemu {
 
     /// What may be wrong with this machine's figures, for the user.
     pub fn warning(&self, machine: &Machine, clock: Clock) -> Option<String> {
-        (turns::matter_for(machine, clock) && self.turns.is_none())
-            .then(|| turns::WITHOUT.to_owned())
+        turns::warning(machine, clock, self.turns.as_deref())
     }
 }
 
 fn command_line(program: &Path, root: Option<&Path>, preloaded: Option<&Path>) -> Vec<OsString> {
-    let preload = |library: &Path| assignment("LD_PRELOAD", vec![library.to_owned()]);
-    let assignments = [root.and_then(library_path), preloaded.and_then(preload)];
+    let assignments = [root.and_then(library_path), preloaded.map(turns::preload)];
     let mut words: Vec<OsString> = assignments.into_iter().flatten().collect();
     if !words.is_empty() {
         words.insert(0, "env".into());
@@ -397,17 +395,15 @@ fn existing(root: &Path, dirs: &[&str]) -> Vec<PathBuf> {
     dirs.iter().map(|dir| root.join(dir)).filter(|dir| dir.is_dir()).collect()
 }
 
-/// `LD_LIBRARY_PATH=…` for `env`, with the copy's own libraries.
+/// `LD_LIBRARY_PATH=…` for `env`, the copy's own libraries before what is set already.
 fn library_path(root: &Path) -> Option<OsString> {
-    assignment("LD_LIBRARY_PATH", existing(root, &LIBRARY_DIRS))
-}
-
-/// `NAME=…` for `env`: these paths before those that are set already. None if one has a colon in it.
-fn assignment(name: &str, mut paths: Vec<PathBuf>) -> Option<OsString> {
-    if let Some(set) = std::env::var_os(name) {
-        paths.extend(std::env::split_paths(&set).filter(|path| !path.as_os_str().is_empty()));
+    const NAME: &str = "LD_LIBRARY_PATH";
+    let mut dirs = existing(root, &LIBRARY_DIRS);
+    if let Some(set) = std::env::var_os(NAME) {
+        dirs.extend(std::env::split_paths(&set).filter(|dir| !dir.as_os_str().is_empty()));
     }
-    let mut assignment = OsString::from(format!("{name}="));
-    assignment.push(std::env::join_paths(paths).ok()?);
+    let joined = std::env::join_paths(dirs).ok()?;
+    let mut assignment = OsString::from(format!("{NAME}="));
+    assignment.push(joined);
     Some(assignment)
 }
